@@ -8,7 +8,7 @@ from polyregions.domain import as_domain
 from polyregions.lower import lower
 from polyregions.partition import Partition
 
-ENGINES = ("auto", "rational")
+ENGINES = ("auto", "rational", "exact")
 
 
 def partition(
@@ -26,9 +26,12 @@ def partition(
         A piecewise-linear network with two inputs; see `lower` for what is taken.
     domain : (lo, hi), (xmin, ymin, xmax, ymax) or shapely.Polygon
         A square, a box or a convex polygon. Its float64 coordinates are taken as exact.
-    engine : {"auto", "rational"}
-        ``"rational"`` is the reference, which works in integers throughout; ``"auto"`` picks
-        the best engine for the network, at present always this one.
+    engine : {"auto", "rational", "exact"}
+        ``"rational"`` is the reference, which works in integers throughout. ``"exact"`` is
+        compiled: it decides by float64 arithmetic with proven error bounds and in integers where
+        those do not suffice. It finds the same complex; its coordinates and maps are not the
+        nearest float64 numbers but have bounded errors. ``"auto"`` is at present always
+        ``"rational"``.
     max_regions : int
         Stop with a `LimitError` once there are more regions than this.
 
@@ -77,6 +80,10 @@ def partition(
             "2-input model of the slice, for example with a first nn.Linear(2, "
             f"{network.n_inputs}) that maps the plane into the input space"
         )
-    from polyregions.reference import subdivide
+    if engine == "exact":
+        from polyregions import engine as compiled
 
-    return subdivide(network, polygon, max_regions=max_regions)
+        return compiled.subdivide(network, polygon, max_regions=max_regions)
+    from polyregions import reference
+
+    return reference.subdivide(network, polygon, max_regions=max_regions)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from functools import cached_property
@@ -133,7 +133,7 @@ class Partition:
         The polygon that is partitioned.
     vertex_xy : (V, 2) float64
         Coordinates of the vertices, each the float64 nearest to the exact one.
-    vertex_exact : tuple of V triples (X, Y, W) of int
+    vertex_exact : sequence of V triples (X, Y, W) of int
         The exact vertices ``(X / W, Y / W)``, with ``W > 0`` and without common factor.
     edge_vertices : (E, 2) int64
         The end points of every edge.
@@ -161,11 +161,13 @@ class Partition:
         The engine that made the partition.
     n_decisions : int
         How many signs the engine decided.
+    decisions : mapping of str to int or None
+        How many of them each arithmetic settled; None if `engine` made them all in one.
     """
 
     domain: Domain
     vertex_xy: FloatArray
-    vertex_exact: tuple[Triple, ...]
+    vertex_exact: Sequence[Triple]
     edge_vertices: IntArray
     edge_faces: IntArray
     edge_unit: IntArray
@@ -178,6 +180,7 @@ class Partition:
     unit_layer: IntArray
     engine: str = "rational"
     n_decisions: int = 0
+    decisions: Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         for item in fields(self):
@@ -408,7 +411,7 @@ class Partition:
         """
         return Certificate(
             engine=self.engine,
-            decisions={self.engine: self.n_decisions},
+            decisions=self.decisions or {self.engine: self.n_decisions},
             euler_characteristic=self.n_vertices - self.n_edges + self.n_faces,
             sides_matched=self._sides_match(),
             border_closed=self._border_is_closed(),

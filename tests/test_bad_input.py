@@ -88,7 +88,7 @@ def test_wrong_number_of_inputs(n_inputs: int) -> None:
 
 
 def test_unknown_engine() -> None:
-    with pytest.raises(ValueError, match="engine must be one of 'auto', 'rational', got 'fast'"):
+    with pytest.raises(ValueError, match=r"engine must be one of .*, got 'fast'"):
         pr.partition([FIRST, LAST], engine="fast")
 
 

@@ -7,7 +7,7 @@ bytes as hold the number and its sign) one after the other, with offsets. Nothin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from math import gcd
 from os import PathLike, fspath
@@ -196,7 +196,7 @@ def _domain(xy: FloatArray) -> Domain:
     return domain
 
 
-def _encode(triples: tuple[Triple, ...]) -> tuple[ByteArray, IntArray]:
+def _encode(triples: Sequence[Triple]) -> tuple[ByteArray, IntArray]:
     numbers = [n.to_bytes(_n_bytes(n), "little", signed=True) for triple in triples for n in triple]
     data = np.frombuffer(b"".join(numbers), dtype=np.uint8)
     return data, np.cumsum([0, *map(len, numbers)], dtype=np.int64)

@@ -1,0 +1,176 @@
+"""Lines and vertices in integers, worked out when a decision needs them.
+
+A vertex is where two lines meet, and a line is a side of the domain or the zero line of one unit
+on one face. A face knows its parent in the layer before and the pieces of that layer's units, so
+that its exact affine map can be had at any time.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from math import gcd
+from typing import overload
+
+import numpy as np
+from flint import fmpz_mat
+
+from polyregions.domain import Domain
+from polyregions.engine.layers import Layer
+from polyregions.exact import Triple, cross, meet, point
+from polyregions.network import ByteArray, FloatArray, IntArray
+
+_KEPT_MAPS = 4096
+
+
+@dataclass
+class Provenance:
+    """What made every face, line and vertex.
+
+    Attributes
+    ----------
+    layers : list of Layer
+    domain : Domain
+    parents : list of (F_l,) int64
+        For the faces behind each activation layer, their parents before it.
+    pieces : list of (F_l, n_l) uint8
+        For the faces behind each activation layer, the pieces of its units.
+    line_face, line_number : list of int64 arrays
+        For each activation layer, the face before it and the line of the layer that each cut of
+        a face is made by. Cuts are numbered through all layers, from K, the number of the
+        domain's sides.
+    vertex_lines : (V, 2) int64
+        Two cuts or sides that meet in each vertex.
+    vertex_error : (V, 2) float64
+        Bounds on the errors of the partition's coordinates.
+    map_error : (F, M, 3) float64
+        Bounds on the errors of the partition's weights and biases.
+    """
+
+    layers: list[Layer]
+    domain: Domain
+    parents: list[IntArray] = field(default_factory=list)
+    pieces: list[ByteArray] = field(default_factory=list)
+    line_face: list[IntArray] = field(default_factory=list)
+    line_number: list[IntArray] = field(default_factory=list)
+    line_start: list[int] = field(default_factory=list)
+    vertex_lines: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    vertex_error: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
+    map_error: FloatArray = field(default_factory=lambda: np.empty((0, 0, 3)))
+
+    def __post_init__(self) -> None:
+        corners = [point(x, y) for x, y in self.domain.xy.tolist()]
+        self._sides = [
+            _primitive(cross(p, q)) for p, q in zip(corners, corners[1:] + corners[:1], strict=True)
+        ]
+        self._rows: dict[tuple[int, int, int], Triple] = {}
+        self._vertices: dict[int, Triple] = {}
+        self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
+
+    @property
+    def n_sides(self) -> int:
+        """K."""
+        return len(self._sides)
+
+    def row(self, level: int, face: int, line: int) -> Triple:
+        """The function of a line of layer `level` on a face before it, times a positive number."""
+        key = (level, face, line)
+        row = self._rows.get(key)
+        if row is None:
+            layer = self.layers[level]
+            unit = int(layer.line_unit[line])
+            n, d = float(layer.line_breakpoint[line]).as_integer_ratio()
+            values, scale = self._value(level, face, unit)
+            row = _primitive([d * v - n * s for v, s in zip(values, scale, strict=True)])
+            self._rows[key] = row
+        return row
+
+    def cut(self, number: int) -> Triple:
+        """The line of a cut or of a side of the domain."""
+        if number < self.n_sides:
+            return self._sides[number]
+        level = len(self.line_start) - 1
+        while self.line_start[level] > number:
+            level -= 1
+        at = number - self.line_start[level]
+        return self.row(level, int(self.line_face[level][at]), int(self.line_number[level][at]))
+
+    def vertex(self, v: int) -> Triple:
+        """Vertex `v`, without common factor."""
+        found = self._vertices.get(v)
+        if found is None:
+            first, second = self.vertex_lines[v].tolist()
+            found = self._vertices[v] = meet(self.cut(first), self.cut(second))
+        return found
+
+    def affine_map(self, level: int, face: int) -> fmpz_mat:
+        """All values of layer `level`'s affine map on a face before its activation.
+
+        One row of three integers for each value, and a last row ``(0, 0, s)``; all are to be
+        divided by ``s > 0``. Maps of one level share ``s``.
+        """
+        matrix = self.layers[level].matrix
+        if level == 0:
+            identity = fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+            return matrix * identity
+        return matrix * self._activated(level, face)
+
+    def _value(self, level: int, face: int, unit: int) -> tuple[list[int], list[int]]:
+        matrix = self.layers[level].matrix
+        n = matrix.ncols()
+        rows = fmpz_mat([[matrix[i, j] for j in range(n)] for i in (unit, matrix.nrows() - 1)])
+        before = (
+            self._activated(level, face) if level else fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        )
+        values, scale = (rows * before).tolist()
+        return [int(v) for v in values], [int(v) for v in scale]
+
+    def _activated(self, level: int, face: int) -> fmpz_mat:
+        """Values behind activation layer ``level - 1`` on a face behind it."""
+        key = (level, face)
+        found = self._maps.get(key)
+        if found is None:
+            before = self.affine_map(level - 1, int(self.parents[level - 1][face])).tolist()
+            one, slopes, intercepts = self.layers[level - 1].integer_pieces
+            scale = before[-1]
+            rows = [
+                [slopes[u][k] * v + intercepts[u][k] * s for v, s in zip(row, scale, strict=True)]
+                for u, (row, k) in enumerate(
+                    zip(before[:-1], self.pieces[level - 1][face].tolist(), strict=True)
+                )
+            ]
+            found = self._maps[key] = fmpz_mat([*rows, [one * s for s in scale]])
+            if len(self._maps) > _KEPT_MAPS:
+                self._maps.popitem(last=False)
+        else:
+            self._maps.move_to_end(key)
+        return found
+
+
+class ExactVertices(Sequence[Triple]):
+    """The exact vertices of a partition, each worked out when first asked for."""
+
+    def __init__(self, provenance: Provenance) -> None:
+        self.provenance = provenance
+
+    def __len__(self) -> int:
+        return len(self.provenance.vertex_lines)
+
+    @overload
+    def __getitem__(self, i: int) -> Triple: ...
+    @overload
+    def __getitem__(self, i: slice) -> tuple[Triple, ...]: ...
+    def __getitem__(self, i: int | slice) -> Triple | tuple[Triple, ...]:
+        if isinstance(i, slice):
+            return tuple(self.provenance.vertex(v) for v in range(len(self))[i])
+        return self.provenance.vertex(range(len(self))[i])
+
+    def __iter__(self) -> Iterator[Triple]:
+        return map(self.provenance.vertex, range(len(self)))
+
+
+def _primitive(row: Sequence[int]) -> Triple:
+    a, b, c = row
+    common = gcd(a, b, c) or 1
+    return a // common, b // common, c // common

@@ -1,0 +1,242 @@
+"""A network cut into layers: one affine map with error bounds, then one activation.
+
+Between two activations a network may have several affine steps (a linear layer, then a batch
+norm). The engine wants one matrix, whose product it knows only up to rounding; the error of every
+entry is bounded and carried along, and the exact product is kept in integers beside it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from flint import fmpz_mat
+
+from polyregions.network import Activation, Affine, FloatArray, IntArray, Network, Scale
+
+U = 2.0**-53
+TINY = 1e-300
+
+
+@dataclass(frozen=True, eq=False)
+class Layer:
+    """Affine steps rolled into one, and the activation behind them.
+
+    Attributes
+    ----------
+    steps : tuple of Affine and Scale
+        The exact map, step by step.
+    activation : Activation or None
+        None behind the last affine map, whose values are the outputs.
+    weight : (n, m) float64
+    bias : (n,) float64
+    weight_error, bias_error : the same shapes
+        Bounds on the distance of `weight` and `bias` from the exact product of the steps.
+    line_unit : (L,) int64
+    line_breakpoint : (L,) float64
+        The zero sets of ``pre-activation[unit] - breakpoint``, one for each class of lines that
+        are multiples of each other.
+    member_offsets : (L + 1,) int64
+    member_unit : int64
+    member_sign : int8
+        Line l switches the units ``member_unit[member_offsets[l]:member_offsets[l + 1]]``, each
+        where the sign of the line's function is the member's sign.
+    """
+
+    steps: tuple[Affine | Scale, ...]
+    activation: Activation | None
+    weight: FloatArray
+    bias: FloatArray
+    weight_error: FloatArray
+    bias_error: FloatArray
+    line_unit: IntArray
+    line_breakpoint: FloatArray
+    member_offsets: IntArray
+    member_unit: IntArray
+    member_sign: np.ndarray[tuple[int], np.dtype[np.int8]]
+
+    @property
+    def width(self) -> int:
+        """n, the number of units or outputs."""
+        return len(self.bias)
+
+    @property
+    def n_lines(self) -> int:
+        """L."""
+        return len(self.line_unit)
+
+    @cached_property
+    def is_exact(self) -> bool:
+        """Whether `weight` and `bias` are the exact product."""
+        return not (self.weight_error.any() or self.bias_error.any())
+
+    @cached_property
+    def transposed(self) -> FloatArray:
+        """(m, n) `weight` with one row for each input."""
+        return np.array(self.weight.T, order="C")
+
+    @cached_property
+    def transposed_error(self) -> FloatArray:
+        """(m, n) `weight_error` with one row for each input."""
+        return np.array(self.weight_error.T, order="C")
+
+    @cached_property
+    def matrix(self) -> fmpz_mat:
+        """The exact map on homogeneous values, ``[[weight, bias], [0, 1]]``, in integers."""
+        product = None
+        for step in self.steps:
+            matrix = _integer_matrix(step)
+            product = matrix if product is None else matrix * product
+        if product is None:
+            n = self.width + 1
+            product = fmpz_mat([[int(i == j) for j in range(n)] for i in range(n)])
+        return product
+
+    @cached_property
+    def slopes(self) -> FloatArray:
+        """(n, K + 1), contiguous."""
+        return self._table("slopes")
+
+    @cached_property
+    def intercepts(self) -> FloatArray:
+        """(n, K + 1), contiguous."""
+        return self._table("intercepts")
+
+    def _table(self, name: str) -> FloatArray:
+        if self.activation is None:
+            return np.zeros((self.width, 1))
+        return np.array(getattr(self.activation, name), order="C")
+
+    @cached_property
+    def integer_pieces(self) -> tuple[int, list[list[int]], list[list[int]]]:
+        """``one``, slopes and intercepts times ``one``, a power of two that makes integers."""
+        ratios = [
+            [[v.as_integer_ratio() for v in row] for row in table.tolist()]
+            for table in (self.slopes, self.intercepts)
+        ]
+        one = max((d for t in ratios for row in t for _, d in row), default=1)
+        slopes, intercepts = ([[n * (one // d) for n, d in row] for row in t] for t in ratios)
+        return one, slopes, intercepts
+
+
+def compile_layers(network: Network) -> list[Layer]:
+    """Cut a network into layers. The last one has no activation."""
+    layers = []
+    steps: list[Affine | Scale] = []
+    width = network.n_inputs
+    for step in network.steps:
+        if isinstance(step, Activation):
+            layers.append(_layer(tuple(steps), step, width))
+            steps = []
+            width = step.n_outputs
+        else:
+            steps.append(step)
+    layers.append(_layer(tuple(steps), None, width))
+    return layers
+
+
+def _layer(steps: tuple[Affine | Scale, ...], activation: Activation | None, width: int) -> Layer:
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        weight, bias, weight_error, bias_error = _product(steps, width)
+    units, breakpoints = _lines(activation)
+    leader, sign = _classes(weight, bias, units, breakpoints, not weight_error.any())
+    is_leader = leader == np.arange(len(units))
+    number = np.cumsum(is_leader) - 1
+    order = np.argsort(number[leader], kind="stable")
+    sizes = np.bincount(number[leader], minlength=int(is_leader.sum()))
+    return Layer(
+        steps=steps,
+        activation=activation,
+        weight=weight,
+        bias=bias,
+        weight_error=weight_error,
+        bias_error=bias_error,
+        line_unit=units[is_leader],
+        line_breakpoint=breakpoints[is_leader],
+        member_offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
+        member_unit=units[order],
+        member_sign=sign[order],
+    )
+
+
+def _product(
+    steps: tuple[Affine | Scale, ...], width: int
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Weight, bias, and bounds on their errors, of some affine steps in a row."""
+    if not steps:
+        return np.eye(width), np.zeros(width), np.zeros((width, width)), np.zeros(width)
+    weight, bias = _matrix(steps[0])
+    weight_error, bias_error = np.zeros_like(weight), np.zeros_like(bias)
+    for step in steps[1:]:
+        w, b = _matrix(step)
+        size = np.abs(w)
+        gamma = 2 * (len(bias) + 4) * U
+        # Products that underflow lose at most TINY, and products of nothing lose nothing.
+        lost = TINY * ((w != 0).astype(float) @ (weight != 0).astype(float))
+        lost_bias = TINY * ((w != 0).astype(float) @ (bias != 0).astype(float))
+        weight_error = size @ (weight_error + gamma * np.abs(weight)) * (1 + 1e-12) + lost
+        bias_error = (size @ (bias_error + gamma * np.abs(bias)) + gamma * np.abs(b)) * (
+            1 + 1e-12
+        ) + lost_bias
+        weight, bias = w @ weight, w @ bias + b
+    # Copies: kernels are compiled anew for arrays that are read-only or not contiguous.
+    return np.array(weight, order="C"), np.array(bias), weight_error, bias_error
+
+
+def _matrix(step: Affine | Scale) -> tuple[FloatArray, FloatArray]:
+    if isinstance(step, Affine):
+        return step.weight, step.bias
+    return np.diag(step.scale), step.shift
+
+
+def _integer_matrix(step: Affine | Scale) -> fmpz_mat:
+    weight, bias = _matrix(step)
+    table = np.column_stack([weight, bias]).tolist() + [[0.0] * weight.shape[1] + [1.0]]
+    ratios = [[v.as_integer_ratio() for v in row] for row in table]
+    scale = max(d for row in ratios for _, d in row)
+    return fmpz_mat([[n * (scale // d) for n, d in row] for row in ratios])
+
+
+def _lines(activation: Activation | None) -> tuple[IntArray, FloatArray]:
+    """The unit and breakpoint of every line, unit by unit."""
+    if activation is None:
+        return np.empty(0, dtype=np.int64), np.empty(0)
+    unit, k = np.nonzero(np.isfinite(activation.breakpoints))
+    return unit.astype(np.int64), np.ascontiguousarray(activation.breakpoints[unit, k])
+
+
+def _classes(
+    weight: FloatArray, bias: FloatArray, units: IntArray, breakpoints: FloatArray, exact: bool
+) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.int8]]]:
+    """For every line, the first line of which it is plus or minus a power of two, and the sign.
+
+    Only a short cut: lines that are equal for other reasons are found out face by face.
+    """
+    leader = np.arange(len(units), dtype=np.int64)
+    sign = np.ones(len(units), dtype=np.int8)
+    if not exact or not len(units):
+        return leader, sign
+    offset = bias[units] - breakpoints
+    known = (breakpoints == 0) | ((bias[units] == 0) & np.isfinite(offset))
+    rows = np.column_stack([weight[units], offset])
+    size = np.abs(rows).max(axis=1)
+    known &= (size > 2.0**-900) & (size < 2.0**900)
+    rows = rows[known]
+    smallest = np.where(rows == 0, 1.0, np.abs(rows)).min(axis=1, initial=1.0)
+    known[known] = smallest > 2.0**-900  # or scaling by a power of two might round
+    rows = np.column_stack([weight[units], offset])[known]
+    if not len(rows):
+        return leader, sign
+    _, exponent = np.frexp(np.abs(rows).max(axis=1))
+    rows = np.ldexp(rows, -exponent[:, None]) + 0.0
+    first = rows[np.arange(len(rows)), (rows != 0).argmax(axis=1)]
+    direction = np.where(first < 0, -1, 1)
+    rows = rows * direction[:, None] + 0.0
+    at = np.flatnonzero(known)
+    seen: dict[bytes, tuple[int, int]] = {}
+    for i, row, d in zip(at.tolist(), rows, direction.tolist(), strict=True):
+        j, other = seen.setdefault(row.tobytes(), (i, d))
+        leader[i] = j
+        sign[i] = d * other
+    return leader, sign

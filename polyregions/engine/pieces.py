@@ -1,0 +1,68 @@
+"""Which faces have the same affine map, decided exactly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from polyregions.engine import kernels
+from polyregions.network import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from polyregions.engine.exactly import Provenance
+    from polyregions.engine.subdivision import Maps, Window
+
+
+@np.errstate(over="ignore", invalid="ignore")
+def affine_pieces(columns: FloatArray, maps: Maps, window: Window, made: Provenance) -> IntArray:
+    """(F,) int64: number of every face's affine map, in the order of their first faces.
+
+    Maps whose intervals of some coefficient do not overlap differ. Those that cannot be told
+    apart so are compared in integers.
+    """
+    n_faces, _, n_outputs = columns.shape
+    label = np.zeros(n_faces, dtype=np.int64)
+    both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
+    bounds = [both / window.x, both / window.y, maps.ec]
+    crowd = np.arange(n_faces)  # faces not alone under their label
+    for axis in range(3):
+        for i in range(n_outputs):
+            if not len(crowd):
+                break
+            centre = columns[crowd, axis, i]
+            radius = bounds[axis][maps.group[crowd], i] * (1 + 1e-9) + np.abs(centre) * 2.0**-50
+            radius[bounds[axis][maps.group[crowd], i] == 0] = 0.0  # exact, if finite at all
+            radius = np.where(np.isfinite(centre + radius), radius, np.inf)
+            low, high, group = centre - radius, centre + radius, label[crowd]
+            order = np.lexsort([low, group]) if group.any() else np.argsort(low)
+            crowd = crowd[order]
+            runs = np.empty(len(crowd), dtype=np.int64)
+            kernels.find_runs(group[order], low[order], high[order], runs)
+            label[crowd] = label.max() + 1 + runs
+            crowded = np.bincount(runs)[runs] > 1
+            crowd = crowd[crowded]
+    is_exact = (both == 0).all(axis=1)[maps.group]
+    fresh_label = int(label.max()) + 1
+    if len(crowd):
+        # Runs of which every map is exact consist of equal numbers: intervals without width.
+        vague = np.zeros(fresh_label, dtype=np.bool_)
+        vague[label[crowd[~is_exact[crowd]]]] = True
+        crowd = crowd[vague[label[crowd]]]
+    seen: dict[tuple[int, tuple[int, ...]], int] = {}
+    known: dict[tuple[int, bytes], int] = {}  # exact maps by their floats, + 0.0 to unsign zeros
+    level = len(made.layers) - 1
+    for f in np.sort(crowd).tolist():
+        run = int(label[f])
+        key = (run, (columns[f] + 0.0).tobytes())
+        if is_exact[f] and key in known:
+            label[f] = known[key]
+            continue
+        entries = tuple(int(v) for v in made.affine_map(level, f).entries())
+        label[f] = seen.setdefault((run, entries), fresh_label + len(seen))
+        if is_exact[f]:
+            known[key] = int(label[f])
+    _, first, number = np.unique(label, return_index=True, return_inverse=True)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
+    return rank[number.ravel()]
