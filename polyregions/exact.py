@@ -14,9 +14,13 @@ from fractions import Fraction
 from math import gcd, lcm
 from typing import TypeAlias
 
+import numpy as np
 from flint import fmpq
+from numpy.typing import NDArray
 
 Triple: TypeAlias = tuple[int, int, int]
+
+_SMALLEST = 2.0**-1074  # half of it is no float64
 
 
 def point(x: float, y: float) -> Triple:
@@ -64,6 +68,12 @@ def rounded(numerator: int, denominator: int) -> float:
             f"a coordinate or a coefficient of an affine map is about 1e{digits}, too large for "
             "float64; scale the weights or the domain down"
         ) from None
+
+
+def rounding_error(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """How far the nearest float64 numbers can be from what was rounded: half their spacing."""
+    half: NDArray[np.float64] = np.maximum(np.spacing(np.abs(values)) / 2, _SMALLEST)
+    return half
 
 
 def text(value: Fraction) -> str:

@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray: TypeAlias = NDArray[np.float64]
 ByteArray: TypeAlias = NDArray[np.uint8]
-IntArray: TypeAlias = NDArray[np.int64]
+IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
 
 
 def exact_float64(values: ArrayLike, name: str) -> FloatArray:
@@ -311,9 +311,9 @@ class Network:
 
     @cached_property
     def unit_layer(self) -> IntArray:
-        """(H,) int64: the activation layer, from 0, that each unit belongs to."""
+        """(H,) int32: the activation layer, from 0, that each unit belongs to."""
         widths = [layer.n_inputs for layer in self.activations]
-        layer = np.repeat(np.arange(len(widths), dtype=np.int64), widths)
+        layer = np.repeat(np.arange(len(widths), dtype=np.int32), widths)
         layer.flags.writeable = False
         return layer
 

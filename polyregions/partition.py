@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cached_property
 from os import PathLike
@@ -47,9 +47,13 @@ class Certificate:
     ----------
     engine : str
         Which engine made the partition.
-    decisions : dict of str to int
+    decisions : mapping of str to int
         How many geometric decisions each arithmetic settled. The rational engine makes every
         one in integers.
+    seconds : mapping of str to float
+        How long each stage took, if the engine kept time. Not part of comparisons.
+    largest_vertex_error, largest_map_error : float
+        The largest error bound of a coordinate, and of a coefficient of an affine map.
     euler_characteristic : int
         V - E + F. It is 1 for a subdivision of a disc.
     sides_matched : bool
@@ -65,8 +69,8 @@ class Certificate:
         Whether no two faces have the same activation pattern.
     pieces_consistent : bool
         Whether faces with one number in `face_affine_piece` have one rounded map.
-    coordinates_rounded : bool
-        Whether `vertex_xy` holds the float64 numbers nearest to the exact coordinates.
+    coordinates_bounded : bool
+        Whether every coordinate is within `vertex_error` of the exact one.
     faces_area : Fraction
         Sum of the exact areas of all faces.
     domain_area : Fraction
@@ -75,6 +79,9 @@ class Certificate:
 
     engine: str
     decisions: Mapping[str, int]
+    seconds: Mapping[str, float] = field(compare=False)
+    largest_vertex_error: float
+    largest_map_error: float
     euler_characteristic: int
     sides_matched: bool
     border_closed: bool
@@ -82,7 +89,7 @@ class Certificate:
     faces_convex: bool
     patterns_distinct: bool
     pieces_consistent: bool
-    coordinates_rounded: bool
+    coordinates_bounded: bool
     faces_area: Fraction
     domain_area: Fraction
 
@@ -97,7 +104,7 @@ class Certificate:
             "faces are strictly convex": self.faces_convex,
             "activation patterns are distinct": self.patterns_distinct,
             "affine pieces are numbered by their maps": self.pieces_consistent,
-            "coordinates are rounded to nearest": self.coordinates_rounded,
+            "coordinates are within their error bounds": self.coordinates_bounded,
             f"the faces' exact areas add up to the domain's, {exact.text(self.domain_area)}": (
                 self.faces_area == self.domain_area
             ),
@@ -132,41 +139,47 @@ class Partition:
     domain : Domain
         The polygon that is partitioned.
     vertex_xy : (V, 2) float64
-        Coordinates of the vertices, each the float64 nearest to the exact one.
+        Coordinates of the vertices, rounded.
+    vertex_error : (V, 2) float64
+        Bounds on the distance of each coordinate from the exact one. The rational engine rounds
+        to nearest; the compiled one proves what it states.
     vertex_exact : sequence of V triples (X, Y, W) of int
         The exact vertices ``(X / W, Y / W)``, with ``W > 0`` and without common factor.
-    edge_vertices : (E, 2) int64
+    edge_vertices : (E, 2) int32
         The end points of every edge.
-    edge_faces : (E, 2) int64
+    edge_faces : (E, 2) int32
         The faces on the left and on the right of an edge, seen from its first to its second end
         point; -1 outside the domain. The left one is never -1.
-    edge_unit : (E,) int64
+    edge_unit : (E,) int32
         The unit that switches across the edge, the lowest if several do (see `edge_units`);
         -1 on the border of the domain.
-    face_offsets : (F + 1,) int64
+    face_offsets : (F + 1,) int32
         Face f has the vertices ``face_vertices[face_offsets[f]:face_offsets[f + 1]]``.
-    face_vertices : int64
+    face_vertices : int32
         The vertices of all faces, each counter-clockwise.
     face_pattern : (F, H) uint8
         The activation pattern: the piece of every unit, 1 where a ReLU is active, else 0.
     face_weight : (F, M, 2) float64
     face_bias : (F, M) float64
-        The affine map on a face, ``f(x) = face_weight @ x + face_bias``, each coefficient the
-        float64 nearest to the exact one.
-    face_affine_piece : (F,) int64
+        The affine map on a face, ``f(x) = face_weight @ x + face_bias``, rounded.
+    face_weight_error : (F, M, 2) float64
+    face_bias_error : (F, M) float64
+        Bounds on the distance of each coefficient from the exact one.
+    face_affine_piece : (F,) int32
         Number of the face's exact affine map: equal exactly where the maps are equal.
-    unit_layer : (H,) int64
+    unit_layer : (H,) int32
         The activation layer of every unit, from 0.
     engine : str
         The engine that made the partition.
-    n_decisions : int
-        How many signs the engine decided.
-    decisions : mapping of str to int or None
-        How many of them each arithmetic settled; None if `engine` made them all in one.
+    decisions : mapping of str to int
+        How many geometric decisions were settled in each arithmetic.
+    seconds : mapping of str to float
+        How long each stage took, in seconds.
     """
 
     domain: Domain
     vertex_xy: FloatArray
+    vertex_error: FloatArray
     vertex_exact: Sequence[Triple]
     edge_vertices: IntArray
     edge_faces: IntArray
@@ -176,17 +189,21 @@ class Partition:
     face_pattern: ByteArray
     face_weight: FloatArray
     face_bias: FloatArray
+    face_weight_error: FloatArray
+    face_bias_error: FloatArray
     face_affine_piece: IntArray
     unit_layer: IntArray
-    engine: str = "rational"
-    n_decisions: int = 0
-    decisions: Mapping[str, int] | None = None
+    engine: str
+    decisions: Mapping[str, int]
+    seconds: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for item in fields(self):
             value = getattr(self, item.name)
             if isinstance(value, np.ndarray):
-                array = np.ascontiguousarray(value)
+                # Indices take four bytes each: half of what a large partition needs.
+                dtype = np.int32 if value.dtype.kind == "i" else value.dtype
+                array = np.ascontiguousarray(value, dtype=dtype)
                 if array.flags.writeable:
                     array = array.copy() if array is value else array
                     array.flags.writeable = False
@@ -302,8 +319,8 @@ class Partition:
 
     @cached_property
     def edge_layer(self) -> IntArray:
-        """(E,) int64: the activation layer of `edge_unit`, -1 on the border."""
-        layer = np.full(self.n_edges, -1, dtype=np.int64)
+        """(E,) int32: the activation layer of `edge_unit`, -1 on the border."""
+        layer = np.full(self.n_edges, -1, dtype=np.int32)
         layer[self.is_inner] = self.unit_layer[self.edge_unit[self.is_inner]]
         return _read_only(layer)
 
@@ -352,7 +369,7 @@ class Partition:
 
     @cached_property
     def face_linear_region(self) -> IntArray:
-        """(F,) int64: number of the linear region, connected through edges, of every face."""
+        """(F,) int32: number of the linear region, connected through edges, of every face."""
         return _read_only(self._linear_regions(through_vertices=False))
 
     def count(self, *, through_vertices: bool = False) -> RegionCount:
@@ -398,7 +415,7 @@ class Partition:
         graph = coo_array((np.ones(pairs.shape[1], dtype=np.int8), tuple(pairs)), shape=(n, n))
         _, label = connected_components(graph, directed=False)
         _, region = np.unique(label[: self.n_faces], return_inverse=True)
-        return region.astype(np.int64)
+        return region.astype(np.int32)
 
     # -- certificate ---------------------------------------------------------------------------
 
@@ -411,7 +428,10 @@ class Partition:
         """
         return Certificate(
             engine=self.engine,
-            decisions=self.decisions or {self.engine: self.n_decisions},
+            decisions=self.decisions,
+            seconds=self.seconds,
+            largest_vertex_error=float(self.vertex_error.max()),
+            largest_map_error=float(max(self.face_weight_error.max(), self.face_bias_error.max())),
             euler_characteristic=self.n_vertices - self.n_edges + self.n_faces,
             sides_matched=self._sides_match(),
             border_closed=self._border_is_closed(),
@@ -419,8 +439,7 @@ class Partition:
             faces_convex=all(self._is_convex(f) for f in range(self.n_faces)),
             patterns_distinct=len({row.tobytes() for row in self.face_pattern}) == self.n_faces,
             pieces_consistent=self._pieces_are_consistent(),
-            coordinates_rounded=self.vertex_xy.tolist()
-            == [[exact.rounded(x, w), exact.rounded(y, w)] for x, y, w in self.vertex_exact],
+            coordinates_bounded=self._coordinates_are_bounded(),
             faces_area=exact.total(self._exact_areas),
             domain_area=self.domain.exact_area,
         )
@@ -460,6 +479,16 @@ class Partition:
         maps = np.concatenate([self.face_weight.reshape(self.n_faces, -1), self.face_bias], axis=1)
         _, first, rank = np.unique(self.face_affine_piece, return_index=True, return_inverse=True)
         return bool((maps == maps[first[rank]]).all())
+
+    def _coordinates_are_bounded(self) -> bool:
+        """Whether ``|vertex_xy - exact| <= vertex_error``."""
+        return all(
+            abs(Fraction(a) - Fraction(x, w)) <= Fraction(dx)
+            and abs(Fraction(b) - Fraction(y, w)) <= Fraction(dy)
+            for (a, b), (dx, dy), (x, y, w) in zip(
+                self.vertex_xy.tolist(), self.vertex_error.tolist(), self.vertex_exact, strict=True
+            )
+        )
 
     def _is_convex(self, f: int) -> bool:
         corners = self.exact_polygon(f)

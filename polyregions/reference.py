@@ -28,7 +28,7 @@ from flint import fmpz_mat
 
 from polyregions.domain import Domain
 from polyregions.errors import LimitError
-from polyregions.exact import Triple, cross, dot, meet, point, rounded
+from polyregions.exact import Triple, cross, dot, meet, point, rounded, rounding_error
 from polyregions.network import Activation, Affine, Network, Scale
 from polyregions.partition import Partition
 
@@ -263,9 +263,9 @@ def _assemble(faces: Sequence[Face], network: Network, domain: Domain, tally: Ta
     patterns = patterns.reshape(len(faces), network.n_units)
 
     # Across an edge the unit that made it changes its piece, and so may units made equal to it.
-    edges = np.array(edge_faces, dtype=np.int64)
+    edges = np.array(edge_faces, dtype=np.int32)
     inner = edges[:, 1] >= 0
-    edge_unit = np.full(len(edges), -1, dtype=np.int64)
+    edge_unit = np.full(len(edges), -1, dtype=np.int32)
     switches = patterns[edges[inner, 0]] != patterns[edges[inner, 1]]
     edge_unit[inner] = switches.argmax(axis=1) if switches.size else -1
 
@@ -280,20 +280,24 @@ def _assemble(faces: Sequence[Face], network: Network, domain: Domain, tally: Ta
         maps.append([rounded(v, entries[-1]) for v in entries[:-3]])
     table = np.array(maps, dtype=np.float64).reshape(len(faces), network.n_outputs, 3)
 
+    xy = np.array([[rounded(x, w), rounded(y, w)] for x, y, w in vertices])
     return Partition(
         domain=domain,
-        vertex_xy=np.array([[rounded(x, w), rounded(y, w)] for x, y, w in vertices]),
+        vertex_xy=xy,
+        vertex_error=rounding_error(xy),
         vertex_exact=tuple(vertices),
-        edge_vertices=np.array(list(edge_index), dtype=np.int64),
+        edge_vertices=np.array(list(edge_index), dtype=np.int32),
         edge_faces=edges,
         edge_unit=edge_unit,
-        face_offsets=np.cumsum([0, *map(len, cycles)], dtype=np.int64),
-        face_vertices=np.array([v for cycle in cycles for v in cycle], dtype=np.int64),
+        face_offsets=np.cumsum([0, *map(len, cycles)], dtype=np.int32),
+        face_vertices=np.array([v for cycle in cycles for v in cycle], dtype=np.int32),
         face_pattern=patterns,
         face_weight=table[:, :, :2],
         face_bias=table[:, :, 2],
-        face_affine_piece=np.array(face_affine_piece, dtype=np.int64),
+        face_weight_error=rounding_error(table[:, :, :2]),
+        face_bias_error=rounding_error(table[:, :, 2]),
+        face_affine_piece=np.array(face_affine_piece, dtype=np.int32),
         unit_layer=network.unit_layer,
         engine="rational",
-        n_decisions=tally.signs,
+        decisions={"integer": tally.signs},
     )

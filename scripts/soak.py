@@ -262,7 +262,7 @@ def _errors(part: Partition, points: list) -> list[str]:
     """Check the stated bounds on coordinates and maps in fractions."""
     made = part.vertex_exact.provenance  # type: ignore[attr-defined]
     for (x, y), (dx, dy), (px, py, w) in zip(
-        part.vertex_xy.tolist(), made.vertex_error.tolist(), points, strict=True
+        part.vertex_xy.tolist(), part.vertex_error.tolist(), points, strict=True
     ):
         if abs(Fraction(x) - Fraction(px, w)) > Fraction(dx) or abs(
             Fraction(y) - Fraction(py, w)
@@ -272,9 +272,8 @@ def _errors(part: Partition, points: list) -> list[str]:
         *rows, scale = made.affine_map(len(made.layers) - 1, f).tolist()
         for i, row in enumerate(rows):
             approximate = [*part.face_weight[f, i].tolist(), float(part.face_bias[f, i])]
-            for v, value, bound in zip(
-                row, approximate, made.map_error[f, i].tolist(), strict=True
-            ):
+            bounds = [*part.face_weight_error[f, i].tolist(), float(part.face_bias_error[f, i])]
+            for v, value, bound in zip(row, approximate, bounds, strict=True):
                 if abs(Fraction(value) - Fraction(int(v), int(scale[2]))) > Fraction(bound):
                     return ["a coefficient of a map is off by more than its bound"]
     return found_bad_structure(part)

@@ -65,20 +65,23 @@ def _check_arrays(part: pr.Partition) -> None:
     assert f == len(part) >= 1
     layout = {
         "vertex_xy": ((v, 2), np.float64),
-        "edge_vertices": ((e, 2), np.int64),
-        "edge_faces": ((e, 2), np.int64),
-        "edge_unit": ((e,), np.int64),
-        "edge_layer": ((e,), np.int64),
+        "vertex_error": ((v, 2), np.float64),
+        "edge_vertices": ((e, 2), np.int32),
+        "edge_faces": ((e, 2), np.int32),
+        "edge_unit": ((e,), np.int32),
+        "edge_layer": ((e,), np.int32),
         "is_crease": ((e,), np.bool_),
         "is_inner": ((e,), np.bool_),
-        "face_offsets": ((f + 1,), np.int64),
-        "face_vertices": ((int(part.face_offsets[-1]),), np.int64),
+        "face_offsets": ((f + 1,), np.int32),
+        "face_vertices": ((int(part.face_offsets[-1]),), np.int32),
         "face_pattern": ((f, h), np.uint8),
         "face_weight": ((f, m, 2), np.float64),
         "face_bias": ((f, m), np.float64),
-        "face_affine_piece": ((f,), np.int64),
-        "face_linear_region": ((f,), np.int64),
-        "unit_layer": ((h,), np.int64),
+        "face_weight_error": ((f, m, 2), np.float64),
+        "face_bias_error": ((f, m), np.float64),
+        "face_affine_piece": ((f,), np.int32),
+        "face_linear_region": ((f,), np.int32),
+        "unit_layer": ((h,), np.int32),
     }
     if f <= SMALL:
         layout |= {"areas": ((f,), np.float64), "centroids": ((f, 2), np.float64)}
@@ -89,7 +92,7 @@ def _check_arrays(part: pr.Partition) -> None:
         assert array.flags.c_contiguous, name
         assert not array.flags.writeable, name
         assert getattr(part, name) is array, f"{name} is made anew on each use"
-    for name in ("vertex_xy", "face_weight", "face_bias"):
+    for name in ("vertex_xy", "face_weight", "face_bias", "vertex_error"):
         assert np.isfinite(getattr(part, name)).all(), name
     assert part.face_offsets[0] == 0
     assert (np.diff(part.face_offsets) >= 3).all()
@@ -99,9 +102,14 @@ def _check_arrays(part: pr.Partition) -> None:
 
 def _check_vertices(part: pr.Partition, points: list[Point]) -> None:
     assert len(set(points)) == part.n_vertices, "two vertices are one point"
-    for (x, y), (px, py) in zip(part.vertex_xy.tolist(), points, strict=True):
-        assert is_nearest(x, px)
-        assert is_nearest(y, py)
+    for (x, y), (dx, dy), (px, py) in zip(
+        part.vertex_xy.tolist(), part.vertex_error.tolist(), points, strict=True
+    ):
+        assert abs(Fraction(x) - px) <= Fraction(dx)
+        assert abs(Fraction(y) - py) <= Fraction(dy)
+        if part.engine == "rational":
+            assert is_nearest(x, px)
+            assert is_nearest(y, py)
     everyone = set(range(part.n_vertices))
     assert set(part.edge_vertices.ravel().tolist()) == everyone, "a vertex without an edge"
     assert set(part.face_vertices.tolist()) == everyone, "a vertex without a face"

@@ -198,7 +198,7 @@ def test_newer_schema(part: pr.Partition, tmp_path: Path) -> None:
     newer = rewritten(tmp_path / "a.npz", schema_version=np.int64(7), vertex_w=np.zeros(3))
     with pytest.raises(
         pr.FormatError,
-        match=r"written by a newer polyregions \(schema 7\), this one reads up to 1; upgrade",
+        match=r"written by a newer polyregions \(schema 7\), this one reads up to 2; upgrade",
     ):
         pr.load(newer)
 
@@ -300,7 +300,7 @@ def _damages(part: pr.Partition) -> dict[str, tuple[dict, str]]:
     inner = int(np.flatnonzero(part.is_inner)[0])
     border = int(np.flatnonzero(~part.is_inner)[0])
     ends = part.edge_vertices
-    same_map = np.zeros(f, dtype=np.int64)
+    same_map = np.zeros(f, dtype=np.int32)
 
     def encoded(triples: list) -> dict:
         new_data, new_offsets = npz._encode(tuple(triples))
@@ -309,8 +309,8 @@ def _damages(part: pr.Partition) -> dict[str, tuple[dict, str]]:
     return {
         "missing array": ({"edge_unit": None}, "lacks edge_unit"),
         "unknown array": ({"colour": np.zeros(3)}, "'colour', which is not of its schema"),
-        "float indices": ({"edge_unit": part.edge_unit.astype(float)}, "must be int64"),
-        "short indices": ({"edge_unit": part.edge_unit.astype(np.int32)}, "must be int64"),
+        "float indices": ({"edge_unit": part.edge_unit.astype(float)}, "must be int32"),
+        "short indices": ({"edge_unit": part.edge_unit.astype(np.int64)}, "must be int32"),
         "float32": ({"face_bias": part.face_bias.astype(np.float32)}, "must be float64"),
         "other byte order": ({"face_bias": part.face_bias.astype(">f8")}, "must be float64"),
         "complex": ({"face_bias": part.face_bias.astype(complex)}, "dtype complex128"),
@@ -321,25 +321,26 @@ def _damages(part: pr.Partition) -> dict[str, tuple[dict, str]]:
         "no faces": (
             {
                 name: getattr(part, name)[:0]
-                for name in ("face_pattern", "face_weight", "face_bias", "face_affine_piece")
+                for name in part.__dataclass_fields__
+                if name.startswith("face_") and name not in ("face_offsets", "face_vertices")
             }
-            | {"face_offsets": np.zeros(1, dtype=np.int64)},
+            | {"face_offsets": np.zeros(1, dtype=np.int32)},
             "holds no face",
         ),
         "nan vertex": ({"vertex_xy": changed(part.vertex_xy, 0, np.nan)}, "NaN or infinite"),
         "infinite map": ({"face_weight": changed(part.face_weight, 0, np.inf)}, "NaN or infinite"),
         "moved rounded vertex": (
-            {"vertex_xy": changed(part.vertex_xy, (3, 0), np.nextafter(part.vertex_xy[3, 0], 9))},
-            "is not the exact vertex 3, rounded",
+            {"vertex_xy": changed(part.vertex_xy, (3, 0), part.vertex_xy[3, 0] + 1e-15)},
+            r"vertex_xy\[3\] is farther from the exact vertex 3",
         ),
-        "moved exact vertex": (encoded(moved), "is not the exact vertex"),
+        "moved exact vertex": (encoded(moved), "is farther from the exact vertex"),
         "vertex not in lowest terms": (encoded(doubled), "lowest terms"),
         "negative denominator": (encoded(negated), "lowest terms"),
         "equal vertices": (
             encoded(equal) | {"vertex_xy": changed(part.vertex_xy, 1, part.vertex_xy[0])},
             "two vertices are equal",
         ),
-        "vertex too large": (encoded([(10**400, 0, 1), *part.vertex_exact[1:]]), "too large"),
+        "vertex too large": (encoded([(10**400, 0, 1), *part.vertex_exact[1:]]), "is farther"),
         "idle byte": (
             {"vertex_bytes": padded, "vertex_offsets": changed(offsets, -1, len(padded))},
             "idle bytes",
@@ -406,7 +407,7 @@ def _damages(part: pr.Partition) -> dict[str, tuple[dict, str]]:
             {"face_affine_piece": changed(part.face_affine_piece, -1, f - 1)},
             "face_affine_piece",
         ),
-        "negative decisions": ({"n_decisions": np.int64(-1)}, "n_decisions"),
+        "negative decisions": ({"decision_count": np.array([-1])}, "decision_count"),
         "engine is a number": ({"engine": np.int64(3)}, "engine is not a text"),
     }
 

@@ -19,7 +19,7 @@ from flint import fmpz_mat
 from polyregions.domain import Domain
 from polyregions.engine.layers import Layer
 from polyregions.exact import Triple, cross, meet, point
-from polyregions.network import ByteArray, FloatArray, IntArray
+from polyregions.network import ByteArray, IntArray
 
 _KEPT_MAPS = 4096
 
@@ -42,10 +42,6 @@ class Provenance:
         domain's sides.
     vertex_lines : (V, 2) int64
         Two cuts or sides that meet in each vertex.
-    vertex_error : (V, 2) float64
-        Bounds on the errors of the partition's coordinates.
-    map_error : (F, M, 3) float64
-        Bounds on the errors of the partition's weights and biases.
     """
 
     layers: list[Layer]
@@ -56,8 +52,6 @@ class Provenance:
     line_number: list[IntArray] = field(default_factory=list)
     line_start: list[int] = field(default_factory=list)
     vertex_lines: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
-    vertex_error: FloatArray = field(default_factory=lambda: np.empty((0, 2)))
-    map_error: FloatArray = field(default_factory=lambda: np.empty((0, 0, 3)))
 
     def __post_init__(self) -> None:
         corners = [point(x, y) for x, y in self.domain.xy.tolist()]

@@ -636,7 +636,6 @@ def _finish(
         face_vertices,
     )
     xy = np.stack([complex_.vx, complex_.vy], axis=1)
-    made.vertex_error = np.stack([complex_.dx, complex_.dy], axis=1)
     columns = maps.columns
     # Where float64 overflowed on the way, the coefficients themselves may still fit.
     bad = ~(
@@ -646,19 +645,20 @@ def _finish(
     with np.errstate(over="ignore", invalid="ignore"):
         both = maps.eab + maps.ec
         error = np.stack([both / window.x, both / window.y, maps.ec], axis=2)[maps.group]
-        made.map_error = error * (1 + 1e-9) + kernels.TINY
+        map_error = error * (1 + 1e-9) + kernels.TINY
     for f in np.flatnonzero(bad).tolist():
         *rows, scale = made.affine_map(len(made.layers) - 1, f).tolist()
         for i, row in enumerate(rows):
             exact = [rounded(int(v), int(scale[2])) for v in row]
             columns[f, :, i] = exact
-            made.map_error[f, i] = np.abs(exact) * (2 * kernels.U) + kernels.TINY
+            map_error[f, i] = np.abs(exact) * (2 * kernels.U) + kernels.TINY
     from polyregions.engine.pieces import affine_pieces
 
     face_affine_piece = affine_pieces(columns, maps, window, made)
     return Partition(
         domain=domain,
         vertex_xy=xy,
+        vertex_error=np.stack([complex_.dx, complex_.dy], axis=1),
         vertex_exact=ExactVertices(made),
         edge_vertices=complex_.ev,
         edge_faces=complex_.ef,
@@ -668,10 +668,11 @@ def _finish(
         face_pattern=pattern,
         face_weight=columns[:, :2].transpose(0, 2, 1),
         face_bias=columns[:, 2],
+        face_weight_error=map_error[:, :, :2],
+        face_bias_error=map_error[:, :, 2],
         face_affine_piece=face_affine_piece,
         unit_layer=network.unit_layer,
         engine="exact",
-        n_decisions=tally.float64 + tally.integer,
         decisions={"float64": tally.float64, "integer": tally.integer},
     )
 

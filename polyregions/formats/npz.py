@@ -8,6 +8,7 @@ bytes as hold the number and its sign) one after the other, with offsets. Nothin
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from itertools import pairwise
 from math import gcd
 from os import PathLike, fspath
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from polyregions import exact
 from polyregions.domain import Domain
 from polyregions.errors import FormatError
 from polyregions.exact import Triple
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition
 
 SCHEMA = "polyregions.partition"
-VERSION = 1
+VERSION = 2
 
 # What a file holds besides the schema, its version and the engine: dtype and shape of each array.
 # A letter is a length that all arrays agree on.
@@ -37,19 +37,22 @@ _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "vertex_xy": ("<f8", ("V", 2)),
     "vertex_bytes": ("|u1", ("B",)),
     "vertex_offsets": ("<i8", ("3V + 1",)),
-    "edge_vertices": ("<i8", ("E", 2)),
-    "edge_faces": ("<i8", ("E", 2)),
-    "edge_unit": ("<i8", ("E",)),
-    "face_offsets": ("<i8", ("F + 1",)),
-    "face_vertices": ("<i8", ("S",)),
+    "vertex_error": ("<f8", ("V", 2)),
+    "edge_vertices": ("<i4", ("E", 2)),
+    "edge_faces": ("<i4", ("E", 2)),
+    "edge_unit": ("<i4", ("E",)),
+    "face_offsets": ("<i4", ("F + 1",)),
+    "face_vertices": ("<i4", ("S",)),
     "face_pattern": ("|u1", ("F", "H")),
     "face_weight": ("<f8", ("F", "M", 2)),
     "face_bias": ("<f8", ("F", "M")),
-    "face_affine_piece": ("<i8", ("F",)),
-    "unit_layer": ("<i8", ("H",)),
-    "n_decisions": ("<i8", ()),
+    "face_weight_error": ("<f8", ("F", "M", 2)),
+    "face_bias_error": ("<f8", ("F", "M")),
+    "face_affine_piece": ("<i4", ("F",)),
+    "unit_layer": ("<i4", ("H",)),
+    "decision_count": ("<i8", ("D",)),
 }
-_TEXTS = ("schema", "engine")
+_TEXTS = ("schema", "engine", "decision_arithmetic")
 _NAMES = {*_ARRAYS, *_TEXTS, "schema_version"}
 
 
@@ -66,11 +69,13 @@ def write(path: str | PathLike[str], part: Partition) -> None:
         "domain_xy": part.domain.xy,
         "vertex_bytes": data,
         "vertex_offsets": offsets,
+        "decision_count": list(part.decisions.values()),
     }
     contents: Arrays = {
         "schema": np.array(SCHEMA, dtype="<U"),
         "schema_version": np.array(VERSION, dtype="<i8"),
         "engine": np.array(part.engine, dtype="<U"),
+        "decision_arithmetic": np.array(" ".join(part.decisions), dtype="<U"),
     }
     for name, (dtype, _) in _ARRAYS.items():
         contents[name] = np.asarray(values.get(name, getattr(part, name, None)), dtype=dtype)
@@ -144,18 +149,20 @@ def _partition_arguments(contents: Arrays) -> dict[str, Any]:
     _check_arrays(contents)
     domain = _domain(contents.pop("domain_xy"))
     vertex_exact = _decode(contents.pop("vertex_bytes"), contents.pop("vertex_offsets"))
-    _check_vertices(contents["vertex_xy"], vertex_exact)
+    _check_vertices(contents["vertex_xy"], contents["vertex_error"], vertex_exact)
     _check_faces(contents)
     _check_edges(contents)
     arguments: dict[str, Any] = {name: contents[name] for name in _ARRAYS if name in contents}
-    arguments["n_decisions"] = int(arguments["n_decisions"])
-    if arguments["n_decisions"] < 0:
-        raise FormatError("n_decisions is negative")
+    count = arguments.pop("decision_count").tolist()
+    arithmetic = _text(contents, "decision_arithmetic").split()
+    if min(count, default=0) < 0 or len(set(arithmetic)) != len(count):
+        raise FormatError("decision_count does not count the decisions of each arithmetic")
     return {
         **arguments,
         "domain": domain,
         "vertex_exact": vertex_exact,
         "engine": _text(contents, "engine"),
+        "decisions": dict(zip(arithmetic, count, strict=True)),
     }
 
 
@@ -227,14 +234,17 @@ def _triples(numbers: list[int]) -> Iterator[Triple]:
         yield x, y, w
 
 
-def _check_vertices(xy: FloatArray, triples: tuple[Triple, ...]) -> None:
-    for v, (x, y, w) in enumerate(triples):
-        try:
-            rounded = (exact.rounded(x, w), exact.rounded(y, w))
-        except OverflowError as error:
-            raise FormatError(f"exact vertex {v} is too large for float64") from error
-        if rounded != tuple(xy[v].tolist()):
-            raise FormatError(f"vertex_xy[{v}] is not the exact vertex {v}, rounded")
+def _check_vertices(xy: FloatArray, error: FloatArray, triples: tuple[Triple, ...]) -> None:
+    if (error < 0).any():
+        raise FormatError("vertex_error holds a negative bound")
+    for v, ((x, y, w), row, bounds) in enumerate(
+        zip(triples, xy.tolist(), error.tolist(), strict=True)
+    ):
+        for coordinate, bound, n in zip(row, bounds, (x, y), strict=True):
+            if abs(Fraction(coordinate) - Fraction(n, w)) > Fraction(bound):
+                raise FormatError(
+                    f"vertex_xy[{v}] is farther from the exact vertex {v} than vertex_error says"
+                )
     if len(set(triples)) != len(triples):
         raise FormatError("two vertices are equal")
 
