@@ -7,6 +7,7 @@ that its exact affine map can be had at any time.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -32,32 +33,40 @@ class Provenance:
     ----------
     layers : list of Layer
     domain : Domain
-    parents : list of (F_l,) int64
-        For the faces behind each activation layer, their parents before it.
-    pieces : list of (F_l, n_l) uint8
-        For the faces behind each activation layer, the pieces of its units.
-    line_face, line_number : list of int64 arrays
+    vertex_lines : (V, 2) int32
+        Two cuts or sides that meet in each vertex.
+    line_face, line_number : list of int32 arrays
         For each activation layer, the face before it and the line of the layer that each cut of
         a face is made by. Cuts are numbered through all layers, from K, the number of the
         domain's sides.
-    vertex_lines : (V, 2) int64
-        Two cuts or sides that meet in each vertex.
+    face_start : list of (F_l,) int32
+        For each activation layer, the first final face inside each face before the layer. Final
+        faces inside one face follow each other.
+    face_pattern : (F, H) uint8 or None
+        The patterns of the final faces, once they are known.
+    parents : list of (F_l,) int32
+        Until then: for the faces behind each activation layer, their parents before it.
+    pieces : list of (F_l, n_l) uint8
+        Until then: for the faces behind each activation layer, the pieces of its units.
     """
 
     layers: list[Layer]
     domain: Domain
-    parents: list[IntArray] = field(default_factory=list)
-    pieces: list[ByteArray] = field(default_factory=list)
+    vertex_lines: IntArray
     line_face: list[IntArray] = field(default_factory=list)
     line_number: list[IntArray] = field(default_factory=list)
-    line_start: list[int] = field(default_factory=list)
-    vertex_lines: IntArray = field(default_factory=lambda: np.empty((0, 2), dtype=np.int64))
+    face_start: list[IntArray] = field(default_factory=list)
+    face_pattern: ByteArray | None = None
+    parents: list[IntArray] = field(default_factory=list)
+    pieces: list[ByteArray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         corners = [point(x, y) for x, y in self.domain.xy.tolist()]
         self._sides = [
             _primitive(cross(p, q)) for p, q in zip(corners, corners[1:] + corners[:1], strict=True)
         ]
+        self._first_unit = np.cumsum([0, *(layer.width for layer in self.layers)]).tolist()
+        self._line_start = np.cumsum([self.n_sides, *map(len, self.line_face)]).tolist()
         self._rows: dict[tuple[int, int, int], Triple] = {}
         self._vertices: dict[int, Triple] = {}
         self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
@@ -66,6 +75,41 @@ class Provenance:
     def n_sides(self) -> int:
         """K."""
         return len(self._sides)
+
+    @property
+    def nbytes(self) -> int:
+        lists = (self.line_face, self.line_number, self.face_start, self.parents, self.pieces)
+        return self.vertex_lines.nbytes + sum(a.nbytes for arrays in lists for a in arrays)
+
+    def add_cuts(self, face: IntArray, line: IntArray) -> int:
+        """Record the cuts of the next layer; returns the number of the first."""
+        self.line_face.append(face)
+        self.line_number.append(line)
+        self._line_start.append(self._line_start[-1] + len(face))
+        first: int = self._line_start[-2]
+        return first
+
+    def finish(self, face_pattern: ByteArray) -> None:
+        """Keep the patterns of the final faces in place of the history of all faces."""
+        start = np.arange(len(face_pattern), dtype=np.int32)
+        for parent in reversed(self.parents):
+            first_child = np.flatnonzero(np.diff(parent, prepend=-1))
+            start = start[first_child]
+            self.face_start.insert(0, start)
+        self.face_pattern = face_pattern
+        self.parents, self.pieces = [], []
+
+    def part_of(self, begin: int, end: int, vertices: IntArray) -> Provenance:
+        """The same for the last layer's faces `begin` to `end` alone, and some vertices."""
+        return Provenance(
+            self.layers,
+            self.domain,
+            self.vertex_lines[vertices],
+            list(self.line_face),
+            list(self.line_number),
+            parents=[*self.parents[:-1], self.parents[-1][begin:end]],
+            pieces=[*self.pieces[:-1], self.pieces[-1][begin:end]],
+        )
 
     def row(self, level: int, face: int, line: int) -> Triple:
         """The function of a line of layer `level` on a face before it, times a positive number."""
@@ -84,10 +128,8 @@ class Provenance:
         """The line of a cut or of a side of the domain."""
         if number < self.n_sides:
             return self._sides[number]
-        level = len(self.line_start) - 1
-        while self.line_start[level] > number:
-            level -= 1
-        at = number - self.line_start[level]
+        level = bisect_right(self._line_start, number) - 1
+        at = number - self._line_start[level]
         return self.row(level, int(self.line_face[level][at]), int(self.line_number[level][at]))
 
     def vertex(self, v: int) -> Triple:
@@ -125,14 +167,13 @@ class Provenance:
         key = (level, face)
         found = self._maps.get(key)
         if found is None:
-            before = self.affine_map(level - 1, int(self.parents[level - 1][face])).tolist()
+            parent, pieces = self._parent(level, face)
+            before = self.affine_map(level - 1, parent).tolist()
             one, slopes, intercepts = self.layers[level - 1].integer_pieces
             scale = before[-1]
             rows = [
                 [slopes[u][k] * v + intercepts[u][k] * s for v, s in zip(row, scale, strict=True)]
-                for u, (row, k) in enumerate(
-                    zip(before[:-1], self.pieces[level - 1][face].tolist(), strict=True)
-                )
+                for u, (row, k) in enumerate(zip(before[:-1], pieces.tolist(), strict=True))
             ]
             found = self._maps[key] = fmpz_mat([*rows, [one * s for s in scale]])
             if len(self._maps) > _KEPT_MAPS:
@@ -140,6 +181,15 @@ class Provenance:
         else:
             self._maps.move_to_end(key)
         return found
+
+    def _parent(self, level: int, face: int) -> tuple[int, ByteArray]:
+        """A face's parent before layer ``level - 1``, and its pieces of that layer."""
+        if self.face_pattern is None:
+            return int(self.parents[level - 1][face]), self.pieces[level - 1][face]
+        final = int(self.face_start[level][face]) if level < len(self.face_start) else face
+        parent = int(np.searchsorted(self.face_start[level - 1], final, side="right")) - 1
+        first, last = self._first_unit[level - 1 : level + 1]
+        return parent, self.face_pattern[final, first:last]
 
 
 class ExactVertices(Sequence[Triple]):

@@ -122,16 +122,17 @@ def add_column(target, v, column):
 
 @kernel
 def next_maps(
-    begin_item, end_item, item_parent, item_child, prev_map, prev_eab, prev_ec, face_group,
-    child_start, child_ref, pieces, slopes, intercepts, entry_start, entry_line, member_start,
-    member_unit, n_flips, budget, size_x, size_y, transposed, transposed_error, bias, bias_error,
-    has_error, out, eab, ec,
+    begin_item, end_item, item_parent, item_child, prev_face, prev_group, prev_map, prev_eab,
+    prev_ec, face_group, child_start, child_ref, pieces, slopes, intercepts, entry_start,
+    entry_line, member_start, member_unit, n_flips, budget, size_x, size_y, transposed,
+    transposed_error, bias, bias_error, has_error, out_face, out_group, out, eab, ec,
 ):  # fmt: skip
     """Affine maps before the next activation, with error bounds, for some items of children.
 
-    An item is a run of children of one parent. The map of the parent's first child is a full
-    product; every further child's is that of a sibling, changed by the units in which the two
-    differ. With
+    An item is a run of children of one parent. Maps and bounds before begin with those of face
+    `prev_face` and of group `prev_group`, those behind with `out_face` and `out_group`. The map
+    of the parent's first child is a full product; every further child's is that of a sibling,
+    changed by the units in which the two differ. With
 
         E = bound on the error of a value of the parent anywhere in the domain,
         S = bound on the size of such a value,
@@ -157,7 +158,9 @@ def next_maps(
     for item in range(begin_item, end_item):
         g = item_parent[item]
         first = child_start[g]
-        group = face_group[g]
+        group = face_group[g] - prev_group
+        here = g - prev_face
+        there = g - out_group
         kappa = (m + 24 + 8 * (n_flips[g] + budget[g])) * U * (1 + 1e-6)
         for i in range(m):
             piece = pieces[first, i]
@@ -180,7 +183,7 @@ def next_maps(
                 continue  # off on all children
             active[n_active] = i
             n_active += 1
-            a, b, c = prev_map[g, 0, i], prev_map[g, 1, i], prev_map[g, 2, i]
+            a, b, c = prev_map[here, 0, i], prev_map[here, 1, i], prev_map[here, 2, i]
             flat = s == 0.0  # also where a, b or c overflowed
             values[0, i] = 0.0 if flat else s * a
             values[1, i] = 0.0 if flat else s * b
@@ -282,8 +285,8 @@ def next_maps(
                 c = (c + kappa * abs(bias[j])) * (1 + 1e-9) + tiny
             c += bias_error[j] * (1 + 1e-9)
             if ab != 0.0:  # zeros are there already; untouched memory costs nothing
-                eab[g, j] = ab if ab < HUGE else np.inf
-            ec[g, j] = c if c < HUGE else np.inf
+                eab[there, j] = ab if ab < HUGE else np.inf
+            ec[there, j] = c if c < HUGE else np.inf
             root[2, j] += bias[j]
 
         begin = item_child[item]
@@ -310,20 +313,21 @@ def next_maps(
                             flipped[n_flipped] = i
                             n_flipped += 1
             path[child - begin] = length
+            target = out[child - out_face]
             if source < 0:
-                out[child] = root
+                target[:] = root
             else:
-                out[child] = out[source]
+                target[:] = out[source - out_face]
             for at in range(n_flipped):
                 i = flipped[at]
                 new, old = pieces[child, i], pieces[other, i]
                 slope = slopes[i, new] - slopes[i, old]
                 for axis in range(3):
-                    change = slope * prev_map[g, axis, i]
+                    change = slope * prev_map[here, axis, i]
                     if axis == 2:
                         change += intercepts[i, new] - intercepts[i, old]
                     if change != 0.0:
-                        add_column(out[child, axis], change, transposed[i])
+                        add_column(target[axis], change, transposed[i])
 
 
 # -- signs -----------------------------------------------------------------------------------
@@ -370,19 +374,27 @@ def extremes_of_two(a, b, c, x, y, u, v, low, high):
 
 @kernel
 def classify(
-    begin, end, maps, eab, ec, face_group, line_unit, line_breakpoint, face_start, half_edges, ev,
-    vx, vy, dx, dy, ix, iy, status, n_cutting,
+    begin, end, first_face, first_group, maps, eab, ec, face_group, line_unit, line_breakpoint,
+    face_start, half_edges, ev, vx, vy, dx, dy, ix, iy, status, n_cutting,
 ):  # fmt: skip
-    """Whether each line of a layer is zero, above, below or crossing on each of the faces."""
+    """Whether each line of a layer is zero, above, below or crossing on each of the faces.
+
+    Returns
+    -------
+    The number of lines that cross or may cross, over all faces, and the number of their signs.
+    """
     n_lines = line_unit.shape[0]
     n = maps.shape[2]
     plain = n_lines == n and not line_breakpoint.any()  # then line j is unit j at 0
     low = np.empty(n)
     high = np.empty(n)
     bound = np.empty(n)
+    n_entries = n_signs = 0
     for f in range(begin, end):
-        a, b, c = maps[f, 0], maps[f, 1], maps[f, 2]
-        eab_f, ec_f = eab[face_group[f]], ec[face_group[f]]
+        here = f - first_face
+        group = face_group[f] - first_group
+        a, b, c = maps[here, 0], maps[here, 1], maps[here, 2]
+        eab_f, ec_f = eab[group], ec[group]
         low[:] = np.inf
         high[:] = -np.inf
         fx = fy = rho = 0.0
@@ -447,30 +459,34 @@ def classify(
             else:
                 status[f, line] = ZERO
         n_cutting[f] = cutting
+        n_entries += cutting
+        n_signs += cutting * (face_start[f + 1] - face_start[f])
+    return n_entries, n_signs
 
 
 @kernel
 def fill_entries(
-    begin, end, maps, eab, ec, face_group, line_unit, line_breakpoint, face_start, half_edges,
-    ev, vx, vy, dx, dy, ix, iy, status, entry_start, sign_start, entry_line, entry_face, rows,
-    signs,
+    begin, end, first_face, first_group, maps, eab, ec, face_group, line_unit, line_breakpoint,
+    face_start, half_edges, ev, vx, vy, dx, dy, ix, iy, status, n_cutting, entry_line, entry_face,
+    rows, signs,
 ):  # fmt: skip
     """The lines that cut each face, their functions, and their signs at the face's corners."""
+    at = 0
+    sign_at = 0
     for f in range(begin, end):
-        at = entry_start[f]
-        if entry_start[f + 1] == at:
+        if n_cutting[f] == 0:
             continue
-        sign_at = sign_start[f]
-        group = face_group[f]
+        here = f - first_face
+        group = face_group[f] - first_group
         for line in range(status.shape[1]):
             if status[f, line] < CROSSING:
                 continue
             j = line_unit[line]
             entry_line[at] = line
             entry_face[at] = f
-            rows[at, 0] = maps[f, 0, j]
-            rows[at, 1] = maps[f, 1, j]
-            rows[at, 2] = maps[f, 2, j] - line_breakpoint[line]
+            rows[at, 0] = maps[here, 0, j]
+            rows[at, 1] = maps[here, 1, j]
+            rows[at, 2] = maps[here, 2, j] - line_breakpoint[line]
             rows[at, 3] = eab[group, j]
             rows[at, 4] = ec[group, j]
             for s in range(face_start[f], face_start[f + 1]):

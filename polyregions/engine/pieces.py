@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from polyregions.engine import kernels
-from polyregions.network import FloatArray, IntArray
+from polyregions.network import IntArray
 
 if TYPE_CHECKING:
     from polyregions.engine.exactly import Provenance
-    from polyregions.engine.subdivision import Maps, Window
+    from polyregions.engine.maps import Maps, Window
 
 
 @np.errstate(over="ignore", invalid="ignore")
-def affine_pieces(columns: FloatArray, maps: Maps, window: Window, made: Provenance) -> IntArray:
-    """(F,) int64: number of every face's affine map, in the order of their first faces.
+def affine_pieces(maps: Maps, group: IntArray, window: Window, made: Provenance) -> IntArray:
+    """(F,) int32: number of every face's affine map, in the order of their first faces.
 
     Maps whose intervals of some coefficient do not overlap differ. Those that cannot be told
     apart so are compared in integers.
     """
+    columns = maps.columns
     n_faces, _, n_outputs = columns.shape
     label = np.zeros(n_faces, dtype=np.int64)
     both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
@@ -31,18 +32,18 @@ def affine_pieces(columns: FloatArray, maps: Maps, window: Window, made: Provena
             if not len(crowd):
                 break
             centre = columns[crowd, axis, i]
-            radius = bounds[axis][maps.group[crowd], i] * (1 + 1e-9) + np.abs(centre) * 2.0**-50
-            radius[bounds[axis][maps.group[crowd], i] == 0] = 0.0  # exact, if finite at all
+            radius = bounds[axis][group[crowd], i] * (1 + 1e-9) + np.abs(centre) * 2.0**-50
+            radius[bounds[axis][group[crowd], i] == 0] = 0.0  # exact, if finite at all
             radius = np.where(np.isfinite(centre + radius), radius, np.inf)
-            low, high, group = centre - radius, centre + radius, label[crowd]
-            order = np.lexsort([low, group]) if group.any() else np.argsort(low)
+            low, high, run = centre - radius, centre + radius, label[crowd]
+            order = np.lexsort([low, run]) if run.any() else np.argsort(low)
             crowd = crowd[order]
             runs = np.empty(len(crowd), dtype=np.int64)
-            kernels.find_runs(group[order], low[order], high[order], runs)
+            kernels.find_runs(run[order], low[order], high[order], runs)
             label[crowd] = label.max() + 1 + runs
             crowded = np.bincount(runs)[runs] > 1
             crowd = crowd[crowded]
-    is_exact = (both == 0).all(axis=1)[maps.group]
+    is_exact = (both == 0).all(axis=1)[group]
     fresh_label = int(label.max()) + 1
     if len(crowd):
         # Runs of which every map is exact consist of equal numbers: intervals without width.
@@ -53,13 +54,13 @@ def affine_pieces(columns: FloatArray, maps: Maps, window: Window, made: Provena
     known: dict[tuple[int, bytes], int] = {}  # exact maps by their floats, + 0.0 to unsign zeros
     level = len(made.layers) - 1
     for f in np.sort(crowd).tolist():
-        run = int(label[f])
-        key = (run, (columns[f] + 0.0).tobytes())
+        mine = int(label[f])
+        key = (mine, (columns[f] + 0.0).tobytes())
         if is_exact[f] and key in known:
             label[f] = known[key]
             continue
         entries = tuple(int(v) for v in made.affine_map(level, f).entries())
-        label[f] = seen.setdefault((run, entries), fresh_label + len(seen))
+        label[f] = seen.setdefault((mine, entries), fresh_label + len(seen))
         if is_exact[f]:
             known[key] = int(label[f])
     _, first, number = np.unique(label, return_index=True, return_inverse=True)

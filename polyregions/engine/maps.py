@@ -1,0 +1,224 @@
+"""The affine maps of all faces before each activation, kept or worked out again by blocks.
+
+All maps of a wide layer take far more memory than the complex itself. So those of a layer are
+kept only where that is cheaper and there is room; else a block of them is made from the maps of
+the block's parents whenever it is wanted. Either way each number comes from the same operations,
+so the result does not depend on what was kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from polyregions.engine import kernels
+from polyregions.engine.complex import INDEX
+from polyregions.engine.layers import Layer
+from polyregions.network import ByteArray, FloatArray, IntArray
+
+# Maps are changed from sibling to sibling at most so many times before a product is due.
+_LONGEST_PATH = 128
+# Where parents have more children than this times their width, maps are not kept unless they are
+# few: a child's map costs little more than to copy it.
+_MANY_CHILDREN = 0.25
+_FEW_BYTES = 1 << 22
+
+
+@dataclass
+class Window:
+    """The domain's largest coordinates, which error bounds of maps refer to."""
+
+    x: float
+    y: float
+    inverse: tuple[float, float] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # A hair larger, so that it stays a bound after rounding.
+        self.inverse = (1 / self.x * (1 + 1e-12), 1 / self.y * (1 + 1e-12))
+
+
+@dataclass
+class Split:
+    """What a layer did to the faces before it, for the maps behind it.
+
+    Attributes
+    ----------
+    child_start : (F + 1,) int32
+        Children of face f are ``child_start[f]`` to ``child_start[f + 1]``.
+    child_ref : int32
+        For each child the sibling, itself for the first, whose neighbour it is.
+    parent : int32
+        For each child its parent.
+    pieces : (children, n) uint8
+        The piece of each of the layer's units.
+    entry_start, entry_line : int32
+        The lines that cut each face.
+    n_flips : (F,) int32
+        How many units switch among the children of a face.
+    """
+
+    child_start: IntArray
+    child_ref: IntArray
+    parent: IntArray
+    pieces: ByteArray
+    entry_start: IntArray
+    entry_line: IntArray
+    n_flips: IntArray
+
+
+@dataclass
+class Maps:
+    """Maps of a run of faces: columns a, b, c of ``a x + b y + c`` for n values.
+
+    Faces with the same parent have the same error bounds. `eab` bounds the error of
+    ``|a| X + |b| Y``, where X and Y are the largest coordinates of the domain, `ec` that of c.
+    Where `eab` is zero but a or b is not exact, `ec` bounds all three.
+    """
+
+    first_face: int
+    first_group: int
+    columns: FloatArray  # (faces, 3, n)
+    eab: FloatArray  # (groups, n)
+    ec: FloatArray  # (groups, n)
+
+
+class Level:
+    """The faces before one activation layer, or before the outputs, and their maps."""
+
+    layer: Layer
+    window: Window
+    n_faces: int
+    group: IntArray  # (F,) faces with one number have the same error bounds
+    item_child: IntArray  # first face of each run of faces that are worked out together, and F
+    kept: Maps | None  # the maps of all faces
+    is_given: bool  # there is nothing to work out
+
+    @staticmethod
+    def first(layer: Layer, window: Window) -> Level:
+        """The domain itself, before the first layer."""
+        return Level._given(layer, window, _first_maps(layer, window), np.zeros(1, dtype=INDEX))
+
+    @staticmethod
+    def behind(before: Level, split: Split, layer: Layer, *, room: int) -> Level:
+        """The faces behind a layer, before `layer`; `room` is how many bytes may be kept."""
+        level = Level()
+        level.layer, level.window = layer, before.window
+        level._work_out_later(before, split, room)
+        return level
+
+    @staticmethod
+    def _given(layer: Layer, window: Window, maps: Maps, group: IntArray) -> Level:
+        level = Level()
+        level.layer, level.window = layer, window
+        level.is_given, level.kept = True, maps
+        level.group, level.n_faces = group, len(group)
+        level.item_child = np.arange(len(group) + 1, dtype=INDEX)
+        return level
+
+    def _work_out_later(self, before: Level, split: Split, room: int) -> None:
+        self.is_given = False
+        self.before = before
+        self.split = split
+        self.group = split.parent
+        self.n_faces = len(split.parent)
+        children = np.diff(split.child_start)
+        self.item_parent, self.item_child = _items(split.child_start, children)
+        self.budget = np.minimum(_LONGEST_PATH, 4 * children)
+        n, m = self.layer.width, before.layer.width
+        n_groups = len(children)
+        size = 8 * n * (3 * self.n_faces + 2 * n_groups)
+        is_cheap = self.n_faces > _MANY_CHILDREN * m * n_groups
+        self.kept = None
+        if size <= (min(room, _FEW_BYTES) if is_cheap else room):
+            self.kept = Maps(
+                0,
+                0,
+                np.empty((self.n_faces, 3, n)),
+                np.zeros((n_groups, n)),
+                np.empty((n_groups, n)),
+            )
+
+    def part_of(self, begin: int, end: int) -> Level:
+        """A level of the faces `begin` to `end` alone."""
+        maps = self.maps(begin, end)
+        here = maps.columns[begin - maps.first_face : end - maps.first_face]
+        group = self.group[begin:end] - INDEX(maps.first_group)
+        return Level._given(self.layer, self.window, Maps(0, 0, here, maps.eab, maps.ec), group)
+
+    @property
+    def parents_are_kept(self) -> bool:
+        """Whether maps of parents need not be worked out."""
+        return self.is_given or self.before.kept is not None
+
+    @property
+    def n_items(self) -> int:
+        """Number of runs of faces that maps are worked out for together."""
+        return len(self.item_child) - 1
+
+    @property
+    def nbytes(self) -> int:
+        return (
+            0
+            if self.kept is None
+            else sum(a.nbytes for a in (self.kept.columns, self.kept.eab, self.kept.ec))
+        )
+
+    def parent_maps(self, begin: int, end: int) -> Maps:
+        """The maps before the layer before, of the parents of items `begin` to `end`."""
+        return self.before.maps(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
+
+    def work_out(self, begin: int, end: int, prev: Maps) -> Maps:
+        """The maps of items `begin` to `end`, given those of their parents; fills what is kept."""
+        split, following = self.split, self.layer
+        layer = self.before.layer
+        parents = slice(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
+        faces = slice(int(self.item_child[begin]), int(self.item_child[end]))
+        maps = self.kept
+        if maps is None:
+            n, n_groups = following.width, parents.stop - parents.start
+            maps = Maps(
+                faces.start,
+                parents.start,
+                np.empty((faces.stop - faces.start, 3, n)),
+                np.zeros((n_groups, n)),
+                np.empty((n_groups, n)),
+            )
+        kernels.next_maps(
+            begin, end, self.item_parent, self.item_child, prev.first_face, prev.first_group,
+            prev.columns, prev.eab, prev.ec, self.before.group, split.child_start,
+            split.child_ref, split.pieces, layer.slopes, layer.intercepts, split.entry_start,
+            split.entry_line, layer.member_offsets, layer.member_unit, split.n_flips, self.budget,
+            self.window.x, self.window.y, following.transposed, following.transposed_error,
+            following.bias, following.bias_error, not following.is_exact, maps.first_face,
+            maps.first_group, maps.columns, maps.eab, maps.ec,
+        )  # fmt: skip
+        return maps
+
+    def maps(self, begin: int, end: int) -> Maps:
+        """Maps that hold at least those of faces `begin` to `end`."""
+        if self.kept is not None:
+            return self.kept
+        first = int(np.searchsorted(self.item_child, begin, side="right")) - 1
+        last = int(np.searchsorted(self.item_child, end, side="left"))
+        return self.work_out(first, last, self.parent_maps(first, last))
+
+
+def _first_maps(layer: Layer, window: Window) -> Maps:
+    columns = np.stack([layer.weight[:, 0], layer.weight[:, 1], layer.bias])[None]
+    error = layer.weight_error
+    with np.errstate(over="ignore", invalid="ignore"):
+        eab = (error[:, 0] * window.x + error[:, 1] * window.y) * (1 + 1e-9)
+    eab += kernels.TINY * (error > 0).any(axis=1)
+    ec = layer.bias_error * (1 + 1e-9)
+    eab, ec = (np.where(e < kernels.HUGE, e, np.inf)[None] for e in (eab, ec))
+    return Maps(0, 0, np.ascontiguousarray(columns), eab, ec)
+
+
+def _items(child_start: IntArray, children: IntArray) -> tuple[IntArray, IntArray]:
+    """Runs of at most CHUNK children of one parent: their parents and first children."""
+    runs = (children + kernels.CHUNK - 1) // kernels.CHUNK
+    parent = np.repeat(np.arange(len(children), dtype=INDEX), runs)
+    number = np.arange(len(parent), dtype=INDEX) - (np.cumsum(runs) - runs)[parent]
+    first = child_start[parent] + number * kernels.CHUNK
+    return parent, np.append(first, child_start[-1]).astype(INDEX)

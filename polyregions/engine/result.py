@@ -1,0 +1,135 @@
+"""From the last complex to the partition: patterns, labels, affine maps and their bounds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from polyregions.domain import Domain
+from polyregions.engine import kernels
+from polyregions.engine.complex import INDEX, Complex, indices
+from polyregions.engine.exactly import ExactVertices, Provenance
+from polyregions.engine.maps import Level, Maps
+from polyregions.engine.pieces import affine_pieces
+from polyregions.engine.watch import Watch
+from polyregions.exact import rounded
+from polyregions.network import ByteArray, FloatArray, IntArray, Network
+from polyregions.partition import Partition
+
+_FACES = 2048
+
+
+def finish(
+    complex_: Complex,
+    level: Level,
+    network: Network,
+    domain: Domain,
+    made: Provenance,
+    watch: Watch,
+) -> Partition:
+    """The partition that belongs to the last complex. `level` has the maps of the outputs."""
+    with watch.stage("maps"):
+        maps = output_maps(level, watch)
+    with watch.stage("labels"):
+        edge_unit = _edge_units(complex_, made)
+        pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
+        face_vertices = indices(len(complex_.half_edges))
+        watch.crew.call(
+            len(face_vertices), 1 << 16, kernels.cycle_vertices, complex_.half_edges, complex_.ev,
+            face_vertices,
+        )  # fmt: skip
+    with watch.stage("affine pieces"):
+        face_affine_piece = affine_pieces(maps, level.group, level.window, made)
+        weight, bias, weight_error, bias_error = _coefficients(maps, level, made)
+    made.finish(pattern)
+    return Partition(
+        domain=domain,
+        vertex_xy=_frozen(np.stack([complex_.vx, complex_.vy], axis=1)),
+        vertex_error=_frozen(np.stack([complex_.dx, complex_.dy], axis=1)),
+        vertex_exact=ExactVertices(made),
+        edge_vertices=_frozen(complex_.ev),
+        edge_faces=_frozen(complex_.ef),
+        edge_unit=_frozen(edge_unit),
+        face_offsets=_frozen(complex_.face_start),
+        face_vertices=_frozen(face_vertices),
+        face_pattern=_frozen(pattern),
+        face_weight=_frozen(weight),
+        face_bias=_frozen(bias),
+        face_weight_error=_frozen(weight_error),
+        face_bias_error=_frozen(bias_error),
+        face_affine_piece=_frozen(face_affine_piece),
+        unit_layer=network.unit_layer,
+        engine="exact",
+        decisions={"float64": watch.tally.float64, "integer": watch.tally.integer},
+        seconds=watch.seconds,
+    )
+
+
+def output_maps(level: Level, watch: Watch) -> Maps:
+    """The maps of the outputs on all faces."""
+    if level.is_given:
+        return level.maps(0, 1)
+
+    def work(begin: int, end: int) -> None:
+        level.work_out(begin, end, level.parent_maps(begin, end))
+
+    watch.crew.run(level.n_items, work, _FACES)
+    return level.maps(0, level.n_faces)
+
+
+def _patterns(n_faces: int, n_units: int, made: Provenance, watch: Watch) -> ByteArray:
+    pattern = np.empty((n_faces, n_units), dtype=np.uint8)
+    ancestor = np.arange(n_faces, dtype=INDEX)
+    offset = n_units
+    for parents, pieces in zip(reversed(made.parents), reversed(made.pieces), strict=True):
+        offset -= pieces.shape[1]
+        watch.crew.call(n_faces, _FACES, kernels.gather_patterns, offset, pieces, ancestor, pattern)
+        ancestor = parents[ancestor]
+    return pattern
+
+
+def _edge_units(complex_: Complex, made: Provenance) -> IntArray:
+    """The unit of the line that each edge is part of.
+
+    Units are in the order of their lines, so the line that made an edge is that of the lowest
+    unit that switches there, or of one whose line is a multiple of it and which comes after.
+    """
+    cut_unit = [np.full(made.n_sides, -1, dtype=INDEX)]
+    offset = 0
+    for layer, number in zip(made.layers, made.line_number, strict=False):
+        cut_unit.append((offset + layer.line_unit[number]).astype(INDEX))
+        offset += layer.width
+    return np.concatenate(cut_unit)[complex_.edge_line]
+
+
+def _coefficients(
+    maps: Maps, level: Level, made: Provenance
+) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """Weights and biases, and bounds on their errors."""
+    columns, group, window = maps.columns, level.group, level.window
+    # Where float64 overflowed on the way, the coefficients themselves may still fit.
+    is_bounded = np.isfinite(np.max(maps.eab + maps.ec, axis=1, initial=0.0))
+    bad = ~(np.isfinite(columns).all(axis=(1, 2)) & is_bounded[group])
+    with np.errstate(over="ignore", invalid="ignore"):
+        both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
+        error = np.stack([both / window.x, both / window.y, maps.ec], axis=2)
+        error = (error * (1 + 1e-9) + kernels.TINY)[group]
+    for f in np.flatnonzero(bad).tolist():
+        *rows, scale = made.affine_map(len(made.layers) - 1, f).tolist()
+        for i, row in enumerate(rows):
+            exact = [rounded(int(v), int(scale[2])) for v in row]
+            columns[f, :, i] = exact
+            error[f, i] = np.abs(exact) * (2 * kernels.U) + kernels.TINY
+    return (
+        np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1)),
+        np.ascontiguousarray(columns[:, 2]),
+        np.ascontiguousarray(error[:, :, :2]),
+        np.ascontiguousarray(error[:, :, 2]),
+    )
+
+
+def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    # A partition copies what it is not alone to hold, unless it is read-only.
+    array.flags.writeable = False
+    return array

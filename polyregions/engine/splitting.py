@@ -1,0 +1,315 @@
+"""One layer: signs at corners, crossings on edges, chords in faces, and the next complex.
+
+Every pass runs over ranges of faces or edges in several threads; between the passes, what float64
+left open is decided in integers (see `polyregions.engine.deciding`). With all signs and orders
+known the rest is bookkeeping on integers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from polyregions.engine import kernels
+from polyregions.engine.complex import INDEX, Complex, indices, offsets
+from polyregions.engine.deciding import (
+    Entries,
+    Items,
+    Segment,
+    SignArray,
+    decide_orders,
+    decide_signs,
+    round_exactly,
+)
+from polyregions.engine.exactly import Provenance
+from polyregions.engine.maps import Level, Split, Window
+from polyregions.engine.watch import Watch
+from polyregions.network import ByteArray, FloatArray, IntArray
+
+# Floats that the maps of one block of faces may take: about the size of a cache.
+_BLOCK = 1 << 16
+# Blocks whose parents' maps are worked out together, where those are not kept.
+_BLOCKS_AT_ONCE = 64
+_FACES, _EDGES = 2048, 4096  # a thread takes so many at a time
+
+
+@dataclass
+class Classified:
+    """The entries of a layer, and what is known of each of its lines on each face."""
+
+    entries: Entries
+    status: ByteArray  # (F, L), codes of the kernels
+
+
+def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classified:
+    """Work out the maps before a layer, block by block, and the signs of its lines."""
+    layer = level.layer
+    status = np.empty((old.n_faces, layer.n_lines), dtype=np.uint8)
+    n_cutting = np.zeros(old.n_faces, dtype=INDEX)
+    found: dict[int, tuple[IntArray, IntArray, FloatArray, SignArray]] = {}
+    geometry = (old.face_start, old.half_edges, old.ev, *old.vertices, *window.inverse)
+    per_face = max(1, level.n_faces // level.n_items)
+    block = max(1, _BLOCK // (3 * layer.width * per_face))
+
+    def work(begin: int, end: int) -> None:
+        prev = None if level.is_given else level.parent_maps(begin, end)
+        for first in range(begin, end, block):
+            last = min(first + block, end)
+            maps = level.maps(0, 1) if prev is None else level.work_out(first, last, prev)
+            lines = (
+                int(level.item_child[first]), int(level.item_child[last]), maps.first_face,
+                maps.first_group, maps.columns, maps.eab, maps.ec, level.group, layer.line_unit,
+                layer.line_breakpoint,
+            )  # fmt: skip
+            if not layer.n_lines:
+                continue
+            n, n_signs = kernels.classify(*lines, *geometry, status, n_cutting)
+            out = indices(n), indices(n), np.empty((n, 5)), np.empty(n_signs, dtype=np.int8)
+            kernels.fill_entries(*lines, *geometry, status, n_cutting, *out)
+            found[first] = out
+
+    at_once = block if level.parents_are_kept else block * _BLOCKS_AT_ONCE
+    watch.crew.run(level.n_items, work, at_once)
+    parts = [found[first] for first in sorted(found)]
+    found.clear()
+    if not parts:
+        parts = [(indices(0), indices(0), np.empty((0, 5)), np.empty(0, dtype=np.int8))]
+    line, face, rows, signs = (
+        np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)
+    )
+    corners = np.diff(old.face_start)
+    entries = Entries(offsets(n_cutting), line, face, rows, offsets(n_cutting * corners), signs)
+    watch.tally.float64 += layer.n_lines * len(old.half_edges)
+    return Classified(entries, status)
+
+
+def settle_signs(
+    old: Complex, number: int, known: Classified, made: Provenance, watch: Watch
+) -> Entries:
+    """Decide what signs are open, and drop the lines that turn out not to cut."""
+    entries = known.entries
+    if not (entries.signs == kernels.UNDECIDED).any():
+        return entries
+    keep = decide_signs(old, number, made, watch.tally, entries, known.status)
+    corners = np.diff(old.face_start)
+    width = np.repeat(keep, corners[entries.face])
+    face = entries.face[keep]
+    n_cutting = np.bincount(face, minlength=old.n_faces)
+    return Entries(
+        offsets(n_cutting),
+        entries.line[keep],
+        face,
+        entries.rows[keep],
+        offsets(n_cutting * corners),
+        entries.signs[width],
+    )
+
+
+@dataclass
+class Crossings:
+    """Where lines cross edges, and the vertices there."""
+
+    items: Items
+    group_start: IntArray  # (E + 1,) new vertices on each edge
+    vertices: tuple[FloatArray, ...]  # old and new ones
+    first_line: int
+    side: IntArray
+
+
+def cross_edges(
+    old: Complex, number: int, entries: Entries, window: Window, made: Provenance, watch: Watch
+) -> Crossings:
+    """Find the new vertices on all edges, once for both faces of each."""
+    per_edge = partial(watch.crew.call, old.n_edges, _EDGES)
+    per_face = partial(watch.crew.call, old.n_faces, _FACES)
+    first_line = made.add_cuts(entries.face, entries.line)
+    side = indices(2 * old.n_edges)
+    per_face(kernels.side_numbers, old.face_start, old.half_edges, side)
+    count = indices(old.n_edges)
+    signs = (old.face_start, entries.start, entries.sign_start, entries.signs)
+    per_edge(kernels.count_on_edges, old.ef, side, *signs, count)
+    items = Items.empty(offsets(count))
+    per_edge(
+        kernels.fill_edges, old.ef, old.ev, side, *signs, entries.rows, *old.vertices,
+        *window.inverse, items.start, items.item, items.t, items.tau, items.is_open,
+    )  # fmt: skip
+    watch.tally.float64 += len(items.t)
+
+    def edge(e: int) -> Segment:
+        p, q = old.ev[e].tolist()
+        f = int(old.ef[e, 0])
+        first = int(entries.start[f])
+        return Segment(
+            made.cut(int(old.edge_line[e])),
+            (made.vertex(p), made.vertex(q)),
+            lambda i: made.row(number, f, int(entries.line[first + i])),
+        )
+
+    decide_orders(items, edge, watch.tally)
+    n_groups = indices(old.n_edges)
+    per_edge(kernels.number_groups, items.start, items.tied, items.group, n_groups)
+    group_start = offsets(n_groups)
+    n_new = int(group_start[-1])
+    vertices = tuple(np.concatenate([v, np.empty(n_new)]) for v in old.vertices)
+    made.vertex_lines = np.concatenate([made.vertex_lines, indices(n_new, 2)])
+    concurrent = np.zeros(old.n_vertices + n_new, dtype=np.bool_)
+    per_edge(
+        kernels.edge_vertices, old.ev, old.ef, old.edge_line, entries.start, items.start,
+        items.item, items.group, items.t, items.tau, group_start, first_line, *old.vertices,
+        old.n_vertices, *vertices, made.vertex_lines, concurrent,
+    )  # fmt: skip
+    round_exactly(vertices, concurrent, made)
+    return Crossings(items, group_start, vertices, first_line, side)
+
+
+@dataclass
+class Chords:
+    """How lines run through faces: from place to place on the boundary, and across each other.
+
+    Arrays with one row for each entry hold in their first rows the chords of a face; lines that
+    run along the same chord share it.
+    """
+
+    place: IntArray  # of each corner
+    n_boundary: IntArray  # places of each face
+    n_chords: IntArray  # of each face
+    of_entry: IntArray
+    ends: tuple[IntArray, IntArray]
+    end_vertices: tuple[IntArray, IntArray]
+    entry: IntArray  # the first entry that runs along a chord
+    crossings: Items
+    n_groups: IntArray  # crossing points on each chord
+
+
+@dataclass
+class Inside:
+    """How many vertices, edges, children and sides of children each face gets."""
+
+    vertices: IntArray
+    segments: IntArray
+    children: IntArray
+    sides: IntArray
+
+
+def find_chords(
+    old: Complex,
+    number: int,
+    entries: Entries,
+    edges: Crossings,
+    window: Window,
+    made: Provenance,
+    watch: Watch,
+) -> tuple[Chords, Inside]:
+    """Pair where lines enter and leave faces, and find where they cross inside."""
+    n, n_faces = len(entries.line), old.n_faces
+    per_face = partial(watch.crew.call, n_faces, _FACES)
+    place = indices(len(old.half_edges))
+    n_boundary, n_chords = indices(2, n_faces)
+    of_entry, a, b, va, vb, entry, n_crossings = indices(7, n)
+    items = edges.items
+    per_face(
+        kernels.find_chords, old.face_start, old.half_edges, old.ev, old.ef, entries.start,
+        entries.line, entries.sign_start, entries.signs, items.start, items.item, items.group,
+        edges.group_start, old.n_vertices, place, n_boundary, of_entry, a, b, va, vb, entry,
+        n_chords, n_crossings,
+    )  # fmt: skip
+    total = int(n_crossings.sum(dtype=np.int64))
+    watch.check_memory(total * 48, "crossings of lines inside faces")
+    crossings = Items.empty(offsets(n_crossings))
+    per_face(
+        kernels.fill_chords, entries.start, n_chords, a, b, va, vb, entry, entries.rows,
+        *edges.vertices, *window.inverse, crossings.start, crossings.item, crossings.t,
+        crossings.tau, crossings.is_open,
+    )  # fmt: skip
+    watch.tally.float64 += total
+
+    def chord(i: int) -> Segment:
+        f = int(entries.face[i])
+        return Segment(
+            made.row(number, f, int(entries.line[entry[i]])),
+            (made.vertex(int(va[i])), made.vertex(int(vb[i]))),
+            lambda j: made.row(number, f, int(entries.line[entry[j]])),
+        )
+
+    decide_orders(crossings, chord, watch.tally)
+    n_groups, new_of_chord = indices(2, n)
+    watch.crew.call(
+        n, _EDGES, kernels.number_groups, crossings.start, crossings.tied, crossings.group, n_groups
+    )
+    inside = Inside(*indices(4, n_faces))
+    per_face(
+        kernels.count_inside, entries.start, old.face_start, n_chords, n_boundary, crossings.start,
+        crossings.item, crossings.group, n_groups, new_of_chord, inside.vertices, inside.segments,
+        inside.children, inside.sides,
+    )  # fmt: skip
+    chords = Chords(
+        place, n_boundary, n_chords, of_entry, (a, b), (va, vb), entry, crossings, n_groups
+    )
+    return chords, inside
+
+
+def build(
+    old: Complex,
+    level: Level,
+    known: Classified,
+    entries: Entries,
+    edges: Crossings,
+    chords: Chords,
+    inside: Inside,
+    made: Provenance,
+    watch: Watch,
+) -> tuple[Complex, Split]:
+    """Cut edges at their new vertices, and faces along their chords."""
+    layer, n_faces = level.layer, old.n_faces
+    inner_start, segment_start = offsets(inside.vertices), offsets(inside.segments)
+    child_start, side_start = offsets(inside.children), offsets(inside.sides)
+    n_on_edges = int(edges.group_start[-1])
+    n_edges = old.n_edges + n_on_edges + int(segment_start[-1])
+    n_inner, n_children = int(inner_start[-1]), int(child_start[-1])
+    vertices = tuple(np.concatenate([v, np.empty(n_inner)]) for v in edges.vertices)
+    made.vertex_lines = np.concatenate([made.vertex_lines, indices(n_inner, 2)])
+    concurrent = np.zeros(len(vertices[0]), dtype=np.bool_)
+    vx, vy, dx, dy = vertices
+    new = Complex(
+        vx,
+        vy,
+        dx,
+        dy,
+        ev=indices(n_edges, 2),
+        ef=np.full((n_edges, 2), -1, dtype=INDEX),
+        edge_line=indices(n_edges),
+        face_start=indices(n_children + 1),
+        half_edges=indices(int(side_start[-1])),
+    )
+    new.face_start[-1] = side_start[-1]
+    split = Split(
+        child_start=child_start,
+        child_ref=indices(n_children),
+        parent=indices(n_children),
+        pieces=np.empty((n_children, layer.width), dtype=np.uint8),
+        entry_start=entries.start,
+        entry_line=entries.line,
+        n_flips=indices(n_faces),
+    )
+    watch.crew.call(
+        old.n_edges, _EDGES, kernels.split_edges, old.ev, old.ef, old.edge_line, edges.group_start,
+        old.n_vertices, new.ev, new.edge_line,
+    )  # fmt: skip
+    crossings = chords.crossings
+    watch.crew.call(
+        n_faces, _FACES, kernels.split_faces, old.face_start, old.half_edges, old.ef,
+        entries.start, entries.line, chords.of_entry, entries.sign_start, entries.signs,
+        chords.place, chords.n_boundary, *chords.ends, *chords.end_vertices, chords.entry,
+        chords.n_chords, crossings.start, crossings.item, crossings.group, chords.n_groups,
+        crossings.t, crossings.tau, edges.group_start, old.n_vertices, n_on_edges, old.n_edges,
+        inner_start, segment_start, child_start, side_start, edges.first_line, known.status,
+        layer.member_offsets, layer.member_unit, layer.member_sign, *vertices, made.vertex_lines,
+        concurrent, new.ev, new.ef, new.edge_line, new.face_start, new.half_edges, split.parent,
+        split.child_ref, split.pieces, split.n_flips,
+    )  # fmt: skip
+    made.parents.append(split.parent)
+    made.pieces.append(split.pieces)
+    round_exactly(vertices, concurrent, made)
+    return new, split
