@@ -20,7 +20,8 @@ import numpy as np
 from numba import njit
 
 U = 2.0**-53
-TINY = 1e-300
+TINY = 1e-300  # more than all underflows of one result lose
+LEAST = 2.0**-1074  # the smallest positive float64; one underflow loses at most half of it
 HUGE = 1e290
 CHUNK = 512  # siblings whose maps are computed from each other; results depend on it
 
@@ -43,10 +44,10 @@ def value(a, b, c, eab, ec, x, y, dx, dy, ix, iy):
     """
     z = a * x + b * y + c
     ax, ay = abs(x), abs(y)
-    rho = max((ax + dx) * ix, (ay + dy) * iy)
-    bound = (
-        abs(a) * (dx + 8 * U * ax) + abs(b) * (dy + 8 * U * ay) + 8 * U * abs(c) + ec + rho * eab
-    ) * (1 + 16 * U) + TINY
+    # Underflow is made good before anything multiplies it: a, b and eab may be huge.
+    rho = max((ax + dx) * ix, (ay + dy) * iy) + LEAST
+    rounding = 8 * U * (abs(a) * ax + abs(b) * ay + abs(c))
+    bound = (abs(a) * dx + abs(b) * dy + rounding + ec + rho * eab) * (1 + 16 * U) + TINY
     return z, bound
 
 
@@ -402,9 +403,9 @@ def classify(
         for s in range(face_start[f], face_start[f + 1]):
             v = start_of(ev, half_edges[s])
             ax, ay = abs(vx[v]), abs(vy[v])
-            fx = max(fx, dx[v] + 8 * U * ax)
-            fy = max(fy, dy[v] + 8 * U * ay)
-            rho = max(rho, (ax + dx[v]) * ix, (ay + dy[v]) * iy)
+            fx = max(fx, dx[v] + 8 * U * ax + LEAST)
+            fy = max(fy, dy[v] + 8 * U * ay + LEAST)
+            rho = max(rho, (ax + dx[v]) * ix + LEAST, (ay + dy[v]) * iy + LEAST)
             if waiting >= 0:
                 w = waiting
                 extremes_of_two(a, b, c, vx[w], vy[w], vx[v], vy[v], low, high)
