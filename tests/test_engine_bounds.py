@@ -5,10 +5,25 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+from test_engine import assert_agrees
 
+import polyregions as pr
 from polyregions.engine import kernels
+from polyregions.network import Activation, Affine, leaky_relu, relu
 
 U = Fraction(1, 2**53)
+
+
+def network(*steps: object) -> pr.Network:
+    """A network of activations and of weights, or pairs of weights and biases."""
+    made = []
+    for step in steps:
+        if isinstance(step, Activation):
+            made.append(step)
+        else:
+            weight, bias = step if isinstance(step, tuple) else (step, np.zeros(len(step)))
+            made.append(Affine(np.asarray(weight, float), np.asarray(bias, float)))
+    return pr.Network(tuple(made), made[0].n_inputs)
 
 
 def exact_value(row: tuple, x: Fraction, y: Fraction) -> Fraction:
@@ -46,3 +61,34 @@ def test_value_where_a_vertex_is_much_nearer_to_the_origin_than_the_domain_reach
         truth += Fraction(off) * Fraction(x) * int(rng.choice([-1, 1]))
         z, bound = kernels.value(a, b, 0.0, eab, 0.0, x, y, 0.0, 0.0, 1 / reach, 1 / reach)
         assert abs(Fraction(z) - truth) <= Fraction(bound)
+
+
+# -- maps where something underflows ---------------------------------------------------------
+
+
+def test_maps_where_a_steep_slope_lifts_what_underflowed() -> None:
+    # A relative bound of 1e-16 of 1e-312 is zero in float64, and the slope would make much of it.
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        w, b = rng.normal(size=(3, 2)) * 1e-312, rng.normal(size=3) * 1e-312
+        assert_agrees(
+            network(
+                (w, b), leaky_relu(3, 2.0**660), rng.normal(size=(4, 3)) * 1e90, relu(4),
+                rng.normal(size=(1, 4)),
+            )
+        )  # fmt: skip
+
+
+def test_maps_where_slopes_underflow_and_coordinates_are_huge() -> None:
+    # The slope 1e-130 * 1e-200 underflows; times the coordinate 1e200 it should not.
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        w = rng.normal(size=(4, 1)) * 1e130
+        b = 4.0 * w[:, 0] * 1e-130 + rng.normal(size=4)
+        assert_agrees(
+            network(
+                (rng.normal(size=(1, 2)) * 1e-200, [-4.0]), leaky_relu(1, 1e-130), (w, b), relu(4),
+                rng.normal(size=(1, 4)),
+            ),
+            (-1e200, 1e200),
+        )  # fmt: skip

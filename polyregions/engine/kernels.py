@@ -201,11 +201,15 @@ def next_maps(
                 errors[1, i] = steep * (e_c * (1 + 1e-6) + kappa * abs(c)) + kappa * shift
                 errors[2, i] = steep * (size_ab + e_ab)
                 errors[3, i] = steep * (abs(c) + e_c) + shift
-                # Products of these numbers may have lost all they had to underflow.
+                # Products of these numbers may have lost all they had to underflow, also before
+                # a steep slope was one of them.
+                lost = tiny + steep * (8 * LEAST)
                 if a != 0.0 or b != 0.0 or e_ab > 0.0:
-                    errors[0, i] += TINY
+                    errors[0, i] += lost
+                    errors[2, i] += lost
                 if c != 0.0 or e_c > 0.0 or shift > 0.0:
-                    errors[1, i] += TINY
+                    errors[1, i] += lost
+                    errors[3, i] += lost
         # One bound for a x + b y + c, unless c is known to be zero.
         merged = bias_is_some
         for at in range(n_active):
