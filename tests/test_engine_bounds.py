@@ -92,3 +92,10 @@ def test_maps_where_slopes_underflow_and_coordinates_are_huge() -> None:
             ),
             (-1e200, 1e200),
         )  # fmt: skip
+
+
+def test_a_weight_that_underflowed_is_not_zero() -> None:
+    # 1e-200 * 1e-200 is zero in float64, and so is its error bound times the 1e-30 it meets.
+    small = [[1e-200, 0.0], [0.0, 1.0]]
+    part = assert_agrees(network([[1e-30, 0], [0, 1]], relu(2), small, small, relu(2), [[1, 1]]))
+    assert part.face_pattern[:, 2].any()

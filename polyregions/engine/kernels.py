@@ -277,7 +277,7 @@ def next_maps(
             if not (some_c and (some_ab or merged)):
                 for at in range(n_active):
                     i = active[at]
-                    if transposed[i, j] != 0.0:
+                    if transposed[i, j] != 0.0 or (has_error and transposed_error[i, j] != 0.0):
                         some_ab = some_ab or errors[0, i] != 0.0 or values[0, i] != 0.0
                         some_ab = some_ab or values[1, i] != 0.0
                         some_c = some_c or errors[1, i] != 0.0 or values[2, i] != 0.0
