@@ -162,7 +162,7 @@ def next_maps(
         group = face_group[g] - prev_group
         here = g - prev_face
         there = g - out_group
-        kappa = (m + 24 + 8 * (n_flips[g] + budget[g])) * U * (1 + 1e-6)
+        kappa = (m + 24 + 10 * (n_flips[g] + budget[g])) * U * (1 + 1e-6)
         for i in range(m):
             piece = pieces[first, i]
             s = slopes[i, piece]
