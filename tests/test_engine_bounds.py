@@ -5,6 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
+import pytest
+from networks import random_layers, stack
 from test_engine import assert_agrees
 
 import polyregions as pr
@@ -99,3 +101,18 @@ def test_a_weight_that_underflowed_is_not_zero() -> None:
     small = [[1e-200, 0.0], [0.0, 1.0]]
     part = assert_agrees(network([[1e-30, 0], [0, 1]], relu(2), small, small, relu(2), [[1, 1]]))
     assert part.face_pattern[:, 2].any()
+
+
+# -- vertices --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("reach", [1e150, 1e296, 1.7e308])
+def test_domains_as_large_as_float64_can_hold(reach: float) -> None:
+    # From 9e307 on, the domain is wider than the largest float64.
+    for seed in range(5):
+        layers = [(w, b * (reach * 2.0**-900)) for w, b in random_layers((2, 5, 4, 1), seed)]
+        layers[0] = layers[0][0] * 2.0**-900, layers[0][1]
+        part = assert_agrees(stack(layers), (-reach, reach))
+        assert part.n_faces > 1
+        assert np.isfinite(part.vertex_xy).all()
+        assert (part.vertex_error <= 1e-9 * reach).all()

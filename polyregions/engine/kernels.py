@@ -610,7 +610,11 @@ def edge_vertices(
     begin_edge, end_edge, ev, ef, edge_line, entry_start, item_start, item, group, t, tau,
     group_start, first_line, vx, vy, dx, dy, n_old, nx, ny, ndx, ndy, lines, concurrent,
 ):  # fmt: skip
-    """Coordinates and provenance of the new vertices on all edges."""
+    """Coordinates and provenance of the new vertices on all edges.
+
+    `concurrent` marks vertices to be rounded from exact ones: where three lines meet, and where
+    the difference of two coordinates overflows.
+    """
     for e in range(begin_edge, end_edge):
         i = item_start[e]
         end = item_start[e + 1]
@@ -627,7 +631,7 @@ def edge_vertices(
             x, ex = between(vx[p], vx[q], dx[p], dx[q], t[best], tau[best])
             y, ey = between(vy[p], vy[q], dy[p], dy[q], t[best], tau[best])
             nx[v], ny[v], ndx[v], ndy[v] = x, y, ex, ey
-            concurrent[v] = i - begin > 1
+            concurrent[v] = i - begin > 1 or not (ex < HUGE and ey < HUGE)
             lines[v, 0] = edge_line[e]
             lines[v, 1] = first_line + entry_start[ef[e, 0]] + item[best]
 
@@ -969,7 +973,7 @@ def split_faces(
                     x, ex = between(vx[a], vx[b], dx[a], dx[b], t[best], tau[best])
                     y, ey = between(vy[a], vy[b], dy[a], dy[b], t[best], tau[best])
                     vx[v], vy[v], dx[v], dy[v] = x, y, ex, ey
-                    concurrent[v] = at - begin > 1
+                    concurrent[v] = at - begin > 1 or not (ex < HUGE and ey < HUGE)
                     lines[v, 0] = first_line + chord_entry[i]
                     lines[v, 1] = first_line + chord_entry[other[best]]
                     vertex_of[seg] = v
