@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from test_engine import assert_agrees
 
 import polyregions as pr
 from polyregions.engine import kernels
+from polyregions.engine.layers import compile_layers
 from polyregions.network import Activation, Affine, leaky_relu, relu
 
 U = Fraction(1, 2**53)
@@ -116,3 +118,77 @@ def test_domains_as_large_as_float64_can_hold(reach: float) -> None:
         assert part.n_faces > 1
         assert np.isfinite(part.vertex_xy).all()
         assert (part.vertex_error <= 1e-9 * reach).all()
+
+
+# -- several affine steps in a row -----------------------------------------------------------
+
+
+def exact_product(steps: tuple) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of some affine steps in a row, in fractions."""
+    fractions = np.vectorize(Fraction, otypes=[object])
+    weight, bias = fractions(steps[0].weight), fractions(steps[0].bias)
+    for step in steps[1:]:
+        weight, bias = (
+            fractions(step.weight) @ weight,
+            fractions(step.weight) @ bias + fractions(step.bias),
+        )
+    return weight, bias
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_products_of_affine_steps_are_within_their_bounds(depth: int) -> None:
+    rng = np.random.default_rng(depth)
+    n_finite = 0
+    for _ in range(60):
+        widths = [2, *rng.integers(1, 9, depth).tolist()]
+        steps = tuple(
+            Affine(
+                rng.normal(size=(n, m)) * 10.0 ** rng.integers(-600 // depth, 600 // depth, (n, 1))
+                * (rng.random((n, m)) < 0.8),
+                rng.normal(size=n) * 10.0 ** rng.integers(-310, 200) * (rng.random() < 0.7),
+            )
+            for m, n in pairwise(widths)
+        )  # fmt: skip
+        layer = compile_layers(pr.Network(steps, 2))[0]
+        weight, bias = exact_product(steps)
+        for computed, error, exact in (
+            (layer.weight, layer.weight_error, weight),
+            (layer.bias, layer.bias_error, bias),
+        ):
+            for v, e, truth in zip(computed.flat, error.flat, exact.flat, strict=True):
+                if np.isfinite(v) and np.isfinite(e):  # else nothing is claimed
+                    n_finite += 1
+                    assert abs(Fraction(v) - truth) <= Fraction(e)
+    assert n_finite > 400
+
+
+def test_products_of_subnormal_and_huge_weights_are_within_their_bounds() -> None:
+    rng = np.random.default_rng(3)
+    for _ in range(50):
+        small = Affine(rng.normal(size=(6, 2)) * 1e-312, rng.normal(size=6) * 1e-312)
+        large = Affine(rng.normal(size=(3, 6)) * 1e305, np.zeros(3))
+        layer = compile_layers(pr.Network((small, large), 2))[0]
+        weight, bias = exact_product((small, large))
+        error = np.abs(np.vectorize(Fraction)(layer.weight) - weight)
+        assert (error <= np.vectorize(Fraction)(layer.weight_error)).all()
+        error = np.abs(np.vectorize(Fraction)(layer.bias) - bias)
+        assert (error <= np.vectorize(Fraction)(layer.bias_error)).all()
+
+
+def test_a_product_of_three_steps_that_underflowed_is_not_zero() -> None:
+    small = Affine(np.full((1, 1), 1e-200), np.zeros(1))
+    steps = (Affine(np.array([[1.0, 2.0]]), np.zeros(1)), small, small, small, relu(1))
+    assert assert_agrees(pr.Network(steps, 2)).n_faces == 2
+
+
+def test_constants_known_up_to_rounding_are_not_taken_for_multiples_of_each_other() -> None:
+    # Both units are constant, with values that differ by no more than their rounding errors.
+    for seed in range(300):
+        rng = np.random.default_rng(seed)
+        bias = rng.normal(size=3)
+        bias[2] = np.nextafter(bias[0], 9.0)
+        row = rng.normal(size=3)
+        weight = np.stack([row, row[::-1]])
+        away = rng.integers(-1, 2, 2) * np.spacing(np.abs(weight @ bias))
+        steps = (np.zeros((3, 2)), bias), (weight, away - weight @ bias)
+        assert_agrees(network(*steps, relu(2), [[1, 1]]))

@@ -17,6 +17,7 @@ from polyregions.network import Activation, Affine, FloatArray, IntArray, Networ
 
 U = 2.0**-53
 TINY = 1e-300
+LEAST = 2.0**-1074
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,7 +141,8 @@ def _layer(steps: tuple[Affine | Scale, ...], activation: Activation | None, wid
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         weight, bias, weight_error, bias_error = _product(steps, width)
     units, breakpoints = _lines(activation)
-    leader, sign = _classes(weight, bias, units, breakpoints, not weight_error.any())
+    exact = not (weight_error.any() or bias_error.any())
+    leader, sign = _classes(weight, bias, units, breakpoints, exact)
     is_leader = leader == np.arange(len(units))
     number = np.cumsum(is_leader) - 1
     order = np.argsort(number[leader], kind="stable")
@@ -172,13 +174,17 @@ def _product(
         w, b = _matrix(step)
         size = np.abs(w)
         gamma = 2 * (len(bias) + 4) * U
-        # Products that underflow lose at most TINY, and products of nothing lose nothing.
-        lost = TINY * ((w != 0).astype(float) @ (weight != 0).astype(float))
-        lost_bias = TINY * ((w != 0).astype(float) @ (bias != 0).astype(float))
-        weight_error = size @ (weight_error + gamma * np.abs(weight)) * (1 + 1e-12) + lost
-        bias_error = (size @ (bias_error + gamma * np.abs(bias)) + gamma * np.abs(b)) * (
-            1 + 1e-12
-        ) + lost_bias
+        # What underflows loses at most LEAST; what is known to be zero loses nothing. All
+        # products of one sum together lose no more than TINY.
+        some, some_bias = (
+            ((v != 0) | (e != 0)).astype(float)
+            for v, e in ((weight, weight_error), (bias, bias_error))
+        )
+        lost, lost_bias = (TINY * ((w != 0).astype(float) @ v) for v in (some, some_bias))
+        weight_error = size @ (weight_error + gamma * np.abs(weight) + LEAST * some)
+        bias_error = size @ (bias_error + gamma * np.abs(bias) + LEAST * some_bias)
+        weight_error = weight_error * (1 + gamma) + lost
+        bias_error = (bias_error + gamma * np.abs(b)) * (1 + gamma) + lost_bias
         weight, bias = w @ weight, w @ bias + b
     # Copies: kernels are compiled anew for arrays that are read-only or not contiguous.
     return np.array(weight, order="C"), np.array(bias), weight_error, bias_error
