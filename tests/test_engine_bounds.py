@@ -192,3 +192,10 @@ def test_constants_known_up_to_rounding_are_not_taken_for_multiples_of_each_othe
         away = rng.integers(-1, 2, 2) * np.spacing(np.abs(weight @ bias))
         steps = (np.zeros((3, 2)), bias), (weight, away - weight @ bias)
         assert_agrees(network(*steps, relu(2), [[1, 1]]))
+
+
+def test_lines_that_differ_in_their_smallest_coefficients_are_different() -> None:
+    large, small = 2.0**800, 2.0**-800
+    rows = [[large, small], [large, -small], [large, small / 2], [2 * large, 2 * small]]
+    part = assert_agrees(network(rows, relu(4), [[1, 1, 1, 1]]))
+    assert part.n_faces == 6

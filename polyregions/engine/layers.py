@@ -228,10 +228,11 @@ def _classes(
     rows = np.column_stack([weight[units], offset])
     size = np.abs(rows).max(axis=1)
     known &= (size > 2.0**-900) & (size < 2.0**900)
-    rows = rows[known]
-    smallest = np.where(rows == 0, 1.0, np.abs(rows)).min(axis=1, initial=1.0)
-    known[known] = smallest > 2.0**-900  # or scaling by a power of two might round
-    rows = np.column_stack([weight[units], offset])[known]
+    rows, size = rows[known], size[known]
+    smallest = np.where(rows == 0, np.inf, np.abs(rows)).min(axis=1)
+    among = smallest > 2.0**-900 * size  # or scaling by a power of two might round
+    known[known] = among
+    rows = rows[among]
     if not len(rows):
         return leader, sign
     _, exponent = np.frexp(np.abs(rows).max(axis=1))
