@@ -199,3 +199,10 @@ def test_lines_that_differ_in_their_smallest_coefficients_are_different() -> Non
     rows = [[large, small], [large, -small], [large, small / 2], [2 * large, 2 * small]]
     part = assert_agrees(network(rows, relu(4), [[1, 1, 1, 1]]))
     assert part.n_faces == 6
+
+
+def test_bounds_of_maps_are_finite_where_the_domain_is_tiny_and_biases_are_huge() -> None:
+    # One bound for a x + b y + c is of no use for a here: it is divided by the largest |x|.
+    part = assert_agrees(network(([[1, 2]], [1e30]), relu(1), ([[1]], [1e30])), (-1e-300, 1e-300))
+    assert part.face_weight.tolist() == [[[1.0, 2.0]]]
+    assert (part.face_weight_error < 1e-15).all()

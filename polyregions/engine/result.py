@@ -108,13 +108,14 @@ def _coefficients(
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Weights and biases, and bounds on their errors."""
     columns, group, window = maps.columns, level.group, level.window
-    # Where float64 overflowed on the way, the coefficients themselves may still fit.
-    is_bounded = np.isfinite(np.max(maps.eab + maps.ec, axis=1, initial=0.0))
-    bad = ~(np.isfinite(columns).all(axis=(1, 2)) & is_bounded[group])
     with np.errstate(over="ignore", invalid="ignore"):
         both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
         error = np.stack([both / window.x, both / window.y, maps.ec], axis=2)
-        error = (error * (1 + 1e-9) + kernels.TINY)[group]
+        error = error * (1 + 1e-9) + kernels.TINY
+    # Where float64 overflowed on the way, the coefficients themselves may still fit.
+    is_bounded = np.isfinite(np.max(error, axis=(1, 2), initial=0.0))
+    bad = ~(np.isfinite(columns).all(axis=(1, 2)) & is_bounded[group])
+    error = error[group]
     for f in np.flatnonzero(bad).tolist():
         *rows, scale = made.affine_map(len(made.layers) - 1, f).tolist()
         for i, row in enumerate(rows):
