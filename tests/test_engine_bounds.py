@@ -485,6 +485,18 @@ def test_maps_before_every_activation_are_within_their_bounds(name: str) -> None
         assert np.median(shares) > 1e-6
 
 
+def test_maps_that_overflowed_may_equal_any_other() -> None:
+    # On x > 0 the first unit goes by way of 2**1320 to what the second one is on x < 0.
+    net = network(
+        [[1, 0], [-1, 0], [1, 3]], relu(3), np.eye(3), relu(3),
+        np.diag([2.0**660, -(2.0**660), 1.0]),
+        np.diag([2.0**660, 2.0**-340, 2.0**350]), [[2.0**-1000, 1.0, 1.0]],
+    )  # fmt: skip
+    part = assert_agrees(net)
+    assert part.n_faces == 4
+    assert len(set(part.face_affine_piece.tolist())) == 2
+
+
 # -- vertices of thin cells ------------------------------------------------------------------
 
 

@@ -34,7 +34,8 @@ def affine_pieces(maps: Maps, group: IntArray, window: Window, made: Provenance)
             centre = columns[crowd, axis, i]
             radius = bounds[axis][group[crowd], i] * (1 + 1e-9) + np.abs(centre) * 2.0**-50
             radius[bounds[axis][group[crowd], i] == 0] = 0.0  # exact, if finite at all
-            radius = np.where(np.isfinite(centre + radius), radius, np.inf)
+            known = np.isfinite(centre + radius)  # else it may be any number
+            centre, radius = np.where(known, centre, 0.0), np.where(known, radius, np.inf)
             low, high, run = centre - radius, centre + radius, label[crowd]
             order = np.lexsort([low, run]) if run.any() else np.argsort(low)
             crowd = crowd[order]
@@ -51,18 +52,18 @@ def affine_pieces(maps: Maps, group: IntArray, window: Window, made: Provenance)
         vague[label[crowd[~is_exact[crowd]]]] = True
         crowd = crowd[vague[label[crowd]]]
     seen: dict[tuple[int, tuple[int, ...]], int] = {}
-    known: dict[tuple[int, bytes], int] = {}  # exact maps by their floats, + 0.0 to unsign zeros
+    named: dict[tuple[int, bytes], int] = {}  # exact maps by their floats, + 0.0 to unsign zeros
     level = len(made.layers) - 1
     for f in np.sort(crowd).tolist():
         mine = int(label[f])
         key = (mine, (columns[f] + 0.0).tobytes())
-        if is_exact[f] and key in known:
-            label[f] = known[key]
+        if is_exact[f] and key in named:
+            label[f] = named[key]
             continue
         entries = tuple(int(v) for v in made.affine_map(level, f).entries())
         label[f] = seen.setdefault((mine, entries), fresh_label + len(seen))
         if is_exact[f]:
-            known[key] = int(label[f])
+            named[key] = int(label[f])
     _, first, number = np.unique(label, return_index=True, return_inverse=True)
     rank = np.empty(len(first), dtype=np.int64)
     rank[np.argsort(first)] = np.arange(len(first))
