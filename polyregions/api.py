@@ -44,10 +44,11 @@ def partition(
         ``"rational"``.
     max_regions : int, optional
         Stop with a `LimitError` once there are more regions than this. Unless told, that is
-        100,000 for the rational engine and 1,000,000 for the compiled one, which a laptop has
-        the time and the memory for.
+        100,000 for the rational engine and 10,000,000 for the compiled one.
     max_memory : int, optional
-        Stop with a `LimitError` before taking more than so many bytes.
+        Stop with a `LimitError` before the compiled engine's arrays take more bytes than this.
+        Unless told, that is half of the memory that is free when it starts. The rational engine
+        does not keep account of its memory.
     threads : int, optional
         How many threads may work; unless told, one for each core that the process may use. The
         result is the same, byte for byte. The rational engine works in one.
@@ -134,7 +135,8 @@ def count_regions(
         Whether to count linear regions and affine pieces as well. That needs the whole
         partition.
     engine, max_regions, max_memory, threads, progress
-        As for `partition`. Every engine finds the same numbers.
+        As for `partition`. Every engine finds the same numbers. The compiled engine forgets
+        regions once it has counted them, so unless told it counts any number of them.
 
     Returns
     -------

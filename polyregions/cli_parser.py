@@ -205,11 +205,14 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--max-regions",
         type=int,
         metavar="N",
-        help="stop beyond so many (default: {rational} with the rational engine, "
-        "{exact} with the exact one)".format(**DEFAULT_MAX_REGIONS),
+        help="stop beyond so many (default: {rational:,} with the rational engine; with the exact "
+        "one {exact:,}, and no limit where regions are only counted)".format(**DEFAULT_MAX_REGIONS),
     )
     parser.add_argument(
-        "--max-memory", type=_memory, metavar="SIZE", help="stop beyond so much, such as 500M or 4G"
+        "--max-memory",
+        type=_memory,
+        metavar="SIZE",
+        help="stop beyond so much, such as 500M or 4G (default: half of what is free)",
     )
     parser.add_argument(
         "--threads", type=int, metavar="N", help="threads that compute (default: one for each core)"

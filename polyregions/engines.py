@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from polyregions import compilation
 from polyregions.domain import Domain
 from polyregions.errors import Interrupted, LimitError
-from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES
+from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, default_memory
 from polyregions.network import Affine, Network
 from polyregions.progress import ProgressLike, Reporter, reporter
 
@@ -21,6 +21,8 @@ _AUTO = "rational"
 
 # The rational engine needs about a tenth of a second for so many regions of so small a network.
 _SOON, _FEW = 1000, 4096
+
+_UNLIMITED = 1 << 62
 
 Counts: TypeAlias = tuple[int, ...]
 
@@ -50,17 +52,23 @@ def subdivide(
 ) -> Partition:
     """Have an engine make a partition; see `polyregions.partition`."""
     limit = max_regions or DEFAULT_MAX_REGIONS[engine]
-    _refuse_memory_limit(engine, max_memory)
     if engine == "rational":
         from polyregions import reference
 
+        _refuse_memory_limit(max_memory)
         with reporter(progress) as report, _Interruptible(report):
             return reference.subdivide(network, domain, max_regions=limit)
-    from polyregions import engine as compiled
+    from polyregions.engine import subdivision
 
     compilation.listen()
     with reporter(progress) as report, _Interruptible(report):
-        return compiled.subdivide(network, domain, max_regions=limit, threads=threads)
+        return subdivision.subdivide(
+            network,
+            domain,
+            max_regions=limit,
+            max_memory=max_memory or default_memory() or _UNLIMITED,
+            threads=threads,
+        )
 
 
 def count(
@@ -84,16 +92,21 @@ def count(
         few = min(_SOON, max_regions or _SOON)
         with suppress(LimitError):
             return faces_by_layer(reference.subdivide(network, domain, max_regions=few))
-    part = subdivide(
-        engine_of(engine),
-        network,
-        domain,
-        max_regions=max_regions,
-        max_memory=max_memory,
-        threads=threads,
-        progress=progress,
-    )
-    return faces_by_layer(part)
+    engine = engine_of(engine)
+    if engine == "rational":
+        options = {"max_regions": max_regions, "max_memory": max_memory, "threads": threads}
+        return faces_by_layer(subdivide(engine, network, domain, **options, progress=progress))
+    from polyregions.engine import subdivision
+
+    compilation.listen()
+    with reporter(progress) as report, _Interruptible(report):
+        return subdivision.count(
+            network,
+            domain,
+            max_regions=max_regions or _UNLIMITED,
+            max_memory=max_memory or default_memory() or _UNLIMITED,
+            threads=threads,
+        )
 
 
 def _has_numba() -> bool:
@@ -117,10 +130,10 @@ def faces_by_layer(part: Partition) -> Counts:
     return tuple(counts)
 
 
-def _refuse_memory_limit(engine: str, max_memory: int | None) -> None:
+def _refuse_memory_limit(max_memory: int | None) -> None:
     if max_memory is not None:
         raise ValueError(
-            f"engine {engine!r} cannot keep to max_memory; limit its result by max_regions"
+            "engine 'rational' cannot keep to max_memory; limit its result by max_regions"
         )
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 ENGINES = ("auto", "rational", "exact")
 
-# Unless told: what the rational engine does in some minutes, and what the compiled one holds in
-# about a gigabyte.
-DEFAULT_MAX_REGIONS = {"rational": 100_000, "exact": 1_000_000}
+# Unless told: what either engine does in some minutes. The compiled one keeps to a part of the
+# memory as well.
+DEFAULT_MAX_REGIONS = {"rational": 100_000, "exact": 10_000_000}
 
 _BYTES = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 

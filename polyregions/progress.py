@@ -38,7 +38,7 @@ class Progress:
         Where the layer came from.
     faces_done, faces_total : int
         How many of the faces before this layer have been through it, and how many there are. In
-        another stage than ``"layer"``, how much of it is done.
+        another stage than ``"layer"``, how much of that stage is done.
     n_faces : int
         Faces so far.
     counts : tuple of int
@@ -168,13 +168,14 @@ def is_interactive() -> bool:
 
 
 class _Throttled(Reporter):
-    """Passes on the ends of every stage, and few events in between."""
+    """Passes on both ends of every stage, and few events in between."""
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
         super().__init__()
         self._clock = clock
         self._next = clock()
         self._thread = threading.get_ident()
+        self._ends: set[tuple[str, int, bool]] = set()
 
     def due(self) -> bool:
         return self._clock() >= self._next
@@ -182,10 +183,10 @@ class _Throttled(Reporter):
     def update(self, event: Progress) -> None:
         if threading.get_ident() != self._thread:
             raise RuntimeError("progress must be reported in the thread that the work began in")
-        last, self.last = self.last, event
-        is_new = last is None or (last.stage, last.layer) != (event.stage, event.layer)
-        is_done = event.faces_done >= event.faces_total
-        if is_new or is_done or self.due():
+        self.last = event
+        end = (event.stage, event.layer, event.faces_done >= event.faces_total)
+        if end not in self._ends or self.due():
+            self._ends.add(end)
             self._next = self._clock() + _INTERVAL
             self._show(event)
 

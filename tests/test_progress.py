@@ -121,6 +121,16 @@ def test_a_callable_gets_few_events_of_many_and_the_ends_of_all() -> None:
         assert of_layer == sorted(of_layer)
 
 
+def test_going_back_and_forth_between_layers_is_no_news() -> None:
+    clock, seen = Clock(), []
+    with progress._Caller(seen.append, clock) as report:
+        for _ in range(1000):
+            for layer in range(3):
+                for done in (0, 100):
+                    report.update(event(done, layer=layer))
+    assert len(seen) == 6, "the clock stands still"
+
+
 def test_an_exception_of_a_callable_gets_out() -> None:
     def enough(event: Progress) -> None:
         raise StopIteration("enough")
