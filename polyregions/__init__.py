@@ -2,42 +2,91 @@
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
-
-from polyregions.api import partition as partition
-from polyregions.domain import Domain as Domain
-from polyregions.errors import FormatError as FormatError
-from polyregions.errors import LimitError as LimitError
-from polyregions.errors import LoweringError as LoweringError
-from polyregions.errors import PolyregionsError as PolyregionsError
-from polyregions.errors import UnsupportedLayerError as UnsupportedLayerError
-from polyregions.io import load as load
-from polyregions.io import load_model as load_model
-from polyregions.lower import lower as lower
-from polyregions.network import Network as Network
-from polyregions.partition import Certificate as Certificate
-from polyregions.partition import Partition as Partition
-from polyregions.partition import RegionCount as RegionCount
-from polyregions.verify import Verification as Verification
-from polyregions.verify import verify as verify
 
 if TYPE_CHECKING:
     from polyregions import bounds as bounds
     from polyregions import plot as plot
     from polyregions import smooth as smooth
+    from polyregions.api import count_regions as count_regions
+    from polyregions.api import partition as partition
+    from polyregions.counting import Counts as Counts
+    from polyregions.domain import Domain as Domain
+    from polyregions.errors import CertificateError as CertificateError
+    from polyregions.errors import FormatError as FormatError
+    from polyregions.errors import Interrupted as Interrupted
+    from polyregions.errors import LimitError as LimitError
+    from polyregions.errors import LoweringError as LoweringError
+    from polyregions.errors import PolyregionsError as PolyregionsError
+    from polyregions.errors import UnsupportedLayerError as UnsupportedLayerError
+    from polyregions.io import load as load
+    from polyregions.io import load_model as load_model
+    from polyregions.lower import lower as lower
+    from polyregions.network import Network as Network
+    from polyregions.partition import Certificate as Certificate
+    from polyregions.partition import Partition as Partition
+    from polyregions.partition import RegionCount as RegionCount
+    from polyregions.progress import Progress as Progress
+    from polyregions.verify import Check as Check
+    from polyregions.verify import Verification as Verification
+    from polyregions.verify import verify as verify
 
 __version__ = "0.1.0"
 
-# What is imported when first used, so that `import polyregions` does not load matplotlib.
-_LAZY_MODULES = ("bounds", "plot", "smooth")
+# Everything is imported when it is first used, so that `import polyregions` takes no time.
+_MODULES = ("bounds", "plot", "smooth")
+_HOMES = {
+    "Certificate": "partition",
+    "CertificateError": "errors",
+    "Check": "verify",
+    "Counts": "counting",
+    "Domain": "domain",
+    "FormatError": "errors",
+    "Interrupted": "errors",
+    "LimitError": "errors",
+    "LoweringError": "errors",
+    "Network": "network",
+    "Partition": "partition",
+    "PolyregionsError": "errors",
+    "Progress": "progress",
+    "RegionCount": "partition",
+    "UnsupportedLayerError": "errors",
+    "Verification": "verify",
+    "count_regions": "api",
+    "load": "io",
+    "load_model": "io",
+    "lower": "lower",
+    "partition": "api",
+    "verify": "verify",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LAZY_MODULES:
+    if name in _MODULES:
         return import_module(f"polyregions.{name}")
+    if name in _HOMES:
+        value = getattr(import_module(f"polyregions.{_HOMES[name]}"), name)
+        globals()[name] = value
+        return value
     raise AttributeError(f"module 'polyregions' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY_MODULES])
+    return sorted({*globals(), *_MODULES, *_HOMES})
+
+
+class _Package(ModuleType):
+    """Keeps `polyregions.partition` the function, whenever the module of that name is imported.
+
+    The import system makes every submodule an attribute of its package once it is loaded.
+    """
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOMES and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

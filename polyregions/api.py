@@ -1,14 +1,20 @@
-"""The main call: a model in, its partition out."""
+"""The main calls: a model in, its partition or its counts out."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from polyregions import engines
+from polyregions.counting import Counts
 from polyregions.domain import as_domain
+from polyregions.errors import CertificateError
+from polyregions.limits import as_flag, as_limit
 from polyregions.lower import lower
-from polyregions.partition import Partition
+from polyregions.network import Network
+from polyregions.progress import ProgressLike, reporter
 
-ENGINES = ("auto", "rational", "exact")
+if TYPE_CHECKING:
+    from polyregions.partition import Partition
 
 
 def partition(
@@ -16,7 +22,11 @@ def partition(
     domain: Any = (-1, 1),
     *,
     engine: str = "auto",
-    max_regions: int = 100_000,
+    max_regions: int | None = None,
+    max_memory: int | None = None,
+    threads: int | None = None,
+    check: bool = False,
+    progress: ProgressLike = None,
 ) -> Partition:
     """Compute every linear region of a network on a 2-D domain, exactly.
 
@@ -32,8 +42,23 @@ def partition(
         those do not suffice. It finds the same complex; its coordinates and maps are not the
         nearest float64 numbers but have bounded errors. ``"auto"`` is at present always
         ``"rational"``.
-    max_regions : int
-        Stop with a `LimitError` once there are more regions than this.
+    max_regions : int, optional
+        Stop with a `LimitError` once there are more regions than this. Unless told, that is
+        100,000 for the rational engine and 10,000,000 for the compiled one.
+    max_memory : int, optional
+        Stop with a `LimitError` before the compiled engine's arrays take more bytes than this.
+        Unless told, that is half of the memory that is free when it starts. The rational engine
+        does not keep account of its memory.
+    threads : int, optional
+        How many threads may work; unless told, one for each core that the process may use. The
+        result is the same, byte for byte. The rational engine works in one.
+    check : bool
+        Whether to check the result in full before it is returned, as `Partition.certificate`
+        does. That takes longer than the rest.
+    progress : bool or callable, optional
+        Whether to show a bar on standard error when it takes longer than a second; unless told,
+        in interactive sessions only. A callable gets `polyregions.Progress` events and stops the
+        work by raising an exception. See `polyregions.progress.reporter`.
 
     Returns
     -------
@@ -44,12 +69,18 @@ def partition(
     UnsupportedLayerError
         If an operation of the model is not piecewise linear, or not known.
     ValueError
-        If the network has not two inputs, the domain is empty, reversed or not convex, or the
-        engine is unknown.
+        If the network has not two inputs, the domain is empty, reversed or not convex, the
+        engine is unknown, a limit is less than 1, or the engine cannot keep to `max_memory`.
+    TypeError
+        If an argument is of the wrong type, such as a limit that is no integer.
     LimitError
-        If there are more than `max_regions` regions.
+        If there are more than `max_regions` regions or `max_memory` is reached.
     OverflowError
         If a coordinate or a coefficient of an affine map is too large for float64.
+    CertificateError
+        If `check` found something wrong: a defect of polyregions.
+    Interrupted
+        A ``KeyboardInterrupt`` that says how far the work had got.
 
     Notes
     -----
@@ -67,11 +98,85 @@ def partition(
     >>> part([[0.5, 0.25]])
     array([[1.]])
     """
-    if engine not in ENGINES:
-        raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, got {engine!r}")
-    if max_regions < 1:
-        raise ValueError(f"max_regions must be at least 1, got {max_regions}")
+    name = engines.engine_of(engine)
+    as_flag(check, "check")
+    limits = _limits(max_regions, max_memory, threads)
+    report = reporter(progress)
     polygon = as_domain(domain)
+    network = _of_the_plane(model)
+    part = engines.subdivide(name, network, polygon, **limits, progress=report)
+    if check and not part.certificate.ok:
+        raise CertificateError(
+            f"the partition by engine {name!r} fails its own check, which is a defect of "
+            f"polyregions: {'; '.join(part.certificate.failures)}",
+            part.certificate.failures,
+        )
+    return part
+
+
+def count_regions(
+    model: Any,
+    domain: Any = (-1, 1),
+    *,
+    linear: bool = False,
+    engine: str = "auto",
+    max_regions: int | None = None,
+    max_memory: int | None = None,
+    threads: int | None = None,
+    progress: ProgressLike = None,
+) -> Counts:
+    """Count the regions of a network on a 2-D domain, exactly, and keep nothing else.
+
+    Parameters
+    ----------
+    model, domain
+        As for `partition`.
+    linear : bool
+        Whether to count linear regions and affine pieces as well. That needs the whole
+        partition.
+    engine, max_regions, max_memory, threads, progress
+        As for `partition`. Every engine finds the same numbers. The compiled engine forgets
+        regions once it has counted them, so unless told it counts any number of them.
+
+    Returns
+    -------
+    Counts
+        The activation regions after each layer, and the other counts if `linear`.
+
+    Raises
+    ------
+    UnsupportedLayerError, ValueError, TypeError, LimitError, OverflowError, Interrupted
+        As `partition` does.
+
+    Examples
+    --------
+    >>> import polyregions as pr
+    >>> counts = pr.count_regions([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [-1]), ([[1]], [0])])
+    >>> counts.by_layer, counts.activation_regions
+    ((4, 5), 5)
+    """
+    name = engines.engine_of(engine)
+    as_flag(linear, "linear")
+    limits = _limits(max_regions, max_memory, threads)
+    report = reporter(progress)
+    polygon = as_domain(domain)
+    network = _of_the_plane(model)
+    if not linear:
+        return Counts(engines.count(engine, network, polygon, **limits, progress=report))
+    part = engines.subdivide(name, network, polygon, **limits, progress=report)
+    found = part.count()
+    return Counts(engines.faces_by_layer(part), found.linear_regions, found.affine_pieces)
+
+
+def _limits(max_regions: Any, max_memory: Any, threads: Any) -> dict[str, int | None]:
+    return {
+        "max_regions": as_limit(max_regions, "max_regions"),
+        "max_memory": as_limit(max_memory, "max_memory"),
+        "threads": as_limit(threads, "threads"),
+    }
+
+
+def _of_the_plane(model: Any) -> Network:
     network = lower(model)
     if network.n_inputs != 2:
         raise ValueError(
@@ -80,10 +185,4 @@ def partition(
             "2-input model of the slice, for example with a first nn.Linear(2, "
             f"{network.n_inputs}) that maps the plane into the input space"
         )
-    if engine == "exact":
-        from polyregions import engine as compiled
-
-        return compiled.subdivide(network, polygon, max_regions=max_regions)
-    from polyregions import reference
-
-    return reference.subdivide(network, polygon, max_regions=max_regions)
+    return network

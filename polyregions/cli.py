@@ -12,17 +12,16 @@ import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 import polyregions as pr
-from polyregions import cli_parser, exact
-from polyregions.api import ENGINES
-from polyregions.io import is_partition, load_model
+from polyregions import cli_parser, compilation, progress
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,8 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        print("polyregions: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"polyregions: {_one_line(stop)}", file=sys.stderr)
         return 130
     except (pr.PolyregionsError, ValueError, TypeError, OSError, ArithmeticError) as error:
         if show_traceback:
@@ -67,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    parser = cli_parser.build(COMMANDS, pr.__version__, ENGINES)
+    parser = cli_parser.build(COMMANDS, pr.__version__)
     try:
         args = parser.parse_args(cli_parser.join_domain(arguments))
     except SystemExit as stop:  # help, version or wrong usage
@@ -80,6 +79,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _count(args: argparse.Namespace) -> int:
+    if not (args.linear or args.certificate or _is_saved(args.model)):
+        return _count_only(args)
     part = _partition(args)
     certificate = part.certificate if args.certificate else None
     if args.json:
@@ -90,12 +91,47 @@ def _count(args: argparse.Namespace) -> int:
         print(part)
         print(f"  the smallest face is number {smallest}, around ({x:.6g}, {y:.6g})")
         if part.n_units:
-            print(
-                f"  faces after each layer: {', '.join(map('{:,}'.format, _faces_by_layer(part)))}"
-            )
+            from polyregions.engines import faces_by_layer
+
+            counts = ", ".join(f"{n:,}" for n in faces_by_layer(part))
+            print(f"  faces after each layer: {counts}")
         if certificate:
             print(certificate)
     return 0 if certificate is None or certificate.ok else 1
+
+
+def _count_only(args: argparse.Namespace) -> int:
+    """Count what can be counted without the vertices, edges and maps."""
+    from polyregions.domain import as_domain
+
+    network = pr.lower(_model(args))
+    options = _options(args)
+    domain = as_domain(options.pop("domain", (-1, 1)))
+    with _compilation_is_said(args):
+        counts = pr.count_regions(network, domain, **options)
+    widths = [layer.n_inputs for layer in network.activations]
+    if args.json:
+        _print_json(
+            {
+                "polyregions": pr.__version__,
+                "model": args.model,
+                "domain": _domain_facts(domain),
+                "counts": {
+                    "activation_regions": counts.activation_regions,
+                    "linear_regions": None,
+                    "affine_pieces": None,
+                },
+                "units": network.n_units,
+                "outputs": network.n_outputs,
+                "layers": _layer_facts(widths, counts.by_layer),
+            }
+        )
+    else:
+        shape = f" ({'-'.join(map(str, widths))})" if widths else ""
+        units, layers = _number(network.n_units, "unit"), _number(len(widths), "layer")
+        print(f"Regions of {domain} by {units} in {layers}{shape}")
+        print(f"  {counts}")
+    return 0
 
 
 def _plot(args: argparse.Namespace) -> int:
@@ -128,9 +164,10 @@ def _plot(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     model = _model(args)
     if args.partition is None:
-        part = pr.partition(model, **_options(args))
+        with _compilation_is_said(args):
+            part = pr.partition(model, **_options(args))
     else:
-        _refuse_options(args, "domain", "engine", "max_regions", because="with --partition")
+        _refuse_options(args, *cli_parser.COMPUTING, because="with --partition")
         part = pr.load(args.partition)
     report = pr.verify(part, model, resolution=args.resolution)
     if args.json:
@@ -181,24 +218,42 @@ def _demo(args: argparse.Namespace) -> int:
 
 def _partition(args: argparse.Namespace) -> pr.Partition:
     """The partition that the arguments describe, computed or loaded."""
-    if is_partition(args.model):
-        options = ("domain", "engine", "max_regions", "activation", "transpose")
+    if _is_saved(args.model):
+        options = (*cli_parser.COMPUTING, "activation", "transpose")
         _refuse_options(args, *options, because="to a saved partition")
         return pr.load(args.model)
-    return pr.partition(_model(args), **_options(args))
+    model = _model(args)
+    with _compilation_is_said(args):
+        return pr.partition(model, **_options(args))
+
+
+def _is_saved(path: str) -> bool:
+    """Whether a file is a saved partition."""
+    from polyregions.io import is_partition
+
+    return is_partition(path)
 
 
 def _model(args: argparse.Namespace) -> Any:
     if Path(args.model).suffix.lower() == ".pt2" or ".py:" in args.model:
         because = "to this kind of model, which says so itself"
         _refuse_options(args, "activation", "transpose", because=because)
-    return load_model(args.model, activation=args.activation or "relu", transpose=args.transpose)
+    return pr.load_model(args.model, activation=args.activation or "relu", transpose=args.transpose)
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What was given of the options of `polyregions.partition`."""
-    given = {name: getattr(args, name) for name in ("domain", "engine", "max_regions")}
+    given = {name: getattr(args, name) for name in cli_parser.COMPUTING}
+    if given["progress"] is None:
+        given["progress"] = sys.stderr is not None and sys.stderr.isatty()
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _compilation_is_said(args: argparse.Namespace) -> AbstractContextManager[object]:
+    """Say on standard error that kernels are compiled, also where there is no bar that does."""
+    if args.progress is False or _options(args)["progress"]:
+        return nullcontext()
+    return compilation.watched(lambda: progress.say(compilation.MESSAGE))
 
 
 def _refuse_options(args: argparse.Namespace, *names: str, because: str) -> None:
@@ -221,15 +276,16 @@ def _out(path: Path, suffixes: tuple[str, ...]) -> Path:
 
 
 def _facts(args: argparse.Namespace, part: pr.Partition) -> dict[str, Any]:
-    widths = np.bincount(part.unit_layer).tolist()
+    from polyregions.engines import faces_by_layer
+
+    counts = faces_by_layer(part)
+    units = part.unit_layer.tolist()
+    widths = [units.count(layer) for layer in range(len(counts))]
     smallest, largest = _smallest_and_largest(part)
-    domain: dict[str, Any] = {"bounds": part.domain.bounds}
-    if not part.domain.is_box:
-        domain["corners"] = part.domain.xy.tolist()
     return {
         "polyregions": pr.__version__,
         "model": args.model,
-        "domain": domain,
+        "domain": _domain_facts(part.domain),
         "engine": part.engine,
         "counts": part.count()._asdict(),
         "vertices": part.n_vertices,
@@ -237,36 +293,48 @@ def _facts(args: argparse.Namespace, part: pr.Partition) -> dict[str, Any]:
         "faces": part.n_faces,
         "units": part.n_units,
         "outputs": part.n_outputs,
-        "layers": [
-            {"units": width, "faces": faces}
-            for width, faces in zip(widths, _faces_by_layer(part), strict=True)
-        ],
+        "layers": _layer_facts(widths, counts),
         "smallest_face": _face(part, smallest),
         "largest_face": _face(part, largest),
     }
 
 
-def _faces_by_layer(part: pr.Partition) -> list[int]:
-    """Number of faces after each activation layer.
+def _domain_facts(domain: pr.Domain) -> dict[str, Any]:
+    facts: dict[str, Any] = {"bounds": domain.bounds}
+    return facts if domain.is_box else facts | {"corners": domain.xy.tolist()}
 
-    Faces are convex, so those after a layer are told apart by their patterns up to it, and every
-    one of them holds at least one face of the whole.
-    """
-    ends = np.cumsum(np.bincount(part.unit_layer)).tolist()
-    return [len({row.tobytes() for row in part.face_pattern[:, :end]}) for end in ends]
+
+def _layer_facts(widths: Sequence[int], counts: Sequence[int]) -> list[dict[str, int]]:
+    return [{"units": n, "faces": faces} for n, faces in zip(widths, counts, strict=True)]
 
 
 def _smallest_and_largest(part: pr.Partition) -> tuple[int, int]:
-    areas = [exact.area(part.exact_polygon(f)) for f in range(part.n_faces)]
-    return areas.index(min(areas)), areas.index(max(areas))
+    try:
+        areas = part.areas
+    except OverflowError:  # too large for float64
+        all_exact = [_exact_area(part, f) for f in range(part.n_faces)]
+        return all_exact.index(min(all_exact)), all_exact.index(max(all_exact))
+    # Rounding keeps the order, but may make areas equal.
+    smallest, largest = (areas == extreme for extreme in (areas.min(), areas.max()))
+    return (
+        min(smallest.nonzero()[0].tolist(), key=lambda f: _exact_area(part, f)),
+        max(largest.nonzero()[0].tolist(), key=lambda f: _exact_area(part, f)),
+    )
+
+
+def _exact_area(part: pr.Partition, f: int) -> Fraction:
+    from polyregions import exact
+
+    return exact.area(part.exact_polygon(f))
 
 
 def _face(part: pr.Partition, f: int) -> dict[str, Any]:
-    polygon = part.exact_polygon(f)
+    from polyregions import exact
+
     return {
         "index": f,
-        "area": _as_float(exact.area(polygon)),
-        "centroid": tuple(map(float, exact.centroid(polygon))),
+        "area": _as_float(_exact_area(part, f)),
+        "centroid": tuple(map(float, exact.centroid(part.exact_polygon(f)))),
     }
 
 
@@ -296,15 +364,18 @@ def _plain(value: Any) -> Any:
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        return _plain(value.item())
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _number(n: int, what: str) -> str:
+    return f"{n:,} {what}" if n == 1 else f"{n:,} {what}s"
 
 
 def _one_line(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
-    return " ".join(str(error).split()) or type(error).__name__
+    words = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    return " ".join(str(error).split()) or words
 
 
 COMMANDS: Mapping[str, cli_parser.Command] = {

@@ -5,11 +5,16 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, parse_bytes
+
 Command: TypeAlias = Callable[[argparse.Namespace], int]
+
+# The options that say how to compute a partition, by their names in Python.
+COMPUTING = ("domain", "engine", "max_regions", "max_memory", "threads", "progress")
 
 _MODELS = """\
 models:
@@ -37,7 +42,8 @@ examples:
 examples:
   polyregions count net.pt2 --domain -10 10
   polyregions count net.pth --domain 0 -1 2 1 --activation abs
-  polyregions count net.py:make_model --json | jq .counts.linear_regions
+  polyregions count net.py:make_model --linear --json | jq .counts.linear_regions
+  polyregions count net.pt2 --domain -10 10 --max-regions 100000000 --max-memory 4G
   polyregions count regions.npz --certificate
 """,
     "plot": """\
@@ -75,9 +81,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"polyregions: error: {message} (see {self.prog} --help)\n")
 
 
-def build(
-    commands: Mapping[str, Command], version: str, engines: Sequence[str]
-) -> argparse.ArgumentParser:
+def build(commands: Mapping[str, Command], version: str) -> argparse.ArgumentParser:
     """The parser of the whole command line.
 
     Parameters
@@ -85,7 +89,6 @@ def build(
     commands : dict of str to callable
         What to run for each command; put into the parsed arguments as ``run``.
     version : str
-    engines : sequence of str
     """
     parser = _Parser(
         prog="polyregions",
@@ -101,14 +104,19 @@ def build(
     saved = _MODELS + _SAVED + "\n"
 
     count = _command(subparsers, commands, "count", "count the regions", saved)
-    _add_model(count, engines)
+    _add_model(count)
+    count.add_argument(
+        "--linear",
+        action="store_true",
+        help="count linear regions and affine pieces as well, which takes longer",
+    )
     count.add_argument(
         "--certificate", action="store_true", help="check the result in exact arithmetic, and say"
     )
     _add_json(count)
 
     plot = _command(subparsers, commands, "plot", "draw the regions", saved)
-    _add_model(plot, engines)
+    _add_model(plot)
     _add_out(plot, "picture to write; its ending says how: .png, .svg or .pdf")
     plot.add_argument(
         "--color",
@@ -137,7 +145,7 @@ def build(
     verify = _command(
         subparsers, commands, "verify", "check the regions by sampling", _MODELS + "\n"
     )
-    _add_model(verify, engines)
+    _add_model(verify)
     verify.add_argument(
         "--resolution", type=int, default=500, metavar="N", help="grid points a side (default: 500)"
     )
@@ -147,7 +155,7 @@ def build(
     _add_json(verify)
 
     export = _command(subparsers, commands, "export", "write the regions to a file", saved)
-    _add_model(export, engines)
+    _add_model(export)
     _add_out(export, "file to write; its ending says how: .npz, .geojson or .svg")
     _add_json(export)
 
@@ -184,7 +192,7 @@ def _command(
     return parser
 
 
-def _add_model(parser: argparse.ArgumentParser, engines: Sequence[str]) -> None:
+def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model file, see below")
     parser.add_argument(
         "--domain",
@@ -192,9 +200,27 @@ def _add_model(parser: argparse.ArgumentParser, engines: Sequence[str]) -> None:
         metavar="LO HI",
         help="the square to partition, or XMIN YMIN XMAX YMAX for a box (default: -1 1)",
     )
-    parser.add_argument("--engine", choices=engines, help="how to compute it (default: auto)")
+    parser.add_argument("--engine", choices=ENGINES, help="how to compute it (default: auto)")
     parser.add_argument(
-        "--max-regions", type=int, metavar="N", help="stop beyond so many (default: 100000)"
+        "--max-regions",
+        type=int,
+        metavar="N",
+        help="stop beyond so many (default: {rational:,} with the rational engine; with the exact "
+        "one {exact:,}, and no limit where regions are only counted)".format(**DEFAULT_MAX_REGIONS),
+    )
+    parser.add_argument(
+        "--max-memory",
+        type=_memory,
+        metavar="SIZE",
+        help="stop beyond so much, such as 500M or 4G (default: half of what is free)",
+    )
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="threads that compute (default: one for each core)"
+    )
+    parser.add_argument(
+        "--progress",
+        action=argparse.BooleanOptionalAction,
+        help="show how far it is, or do not (default: show it on a terminal)",
     )
     parser.add_argument(
         "--activation",
@@ -250,6 +276,13 @@ def _domain(text: str) -> tuple[float, ...]:
     if len(numbers) not in (2, 4) or not all(map(_is_number, numbers)):
         raise argparse.ArgumentTypeError("takes LO HI or XMIN YMIN XMAX YMAX")
     return tuple(map(float, numbers))
+
+
+def _memory(text: str) -> int:
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _positive(text: str) -> float:

@@ -6,13 +6,14 @@ model, with lowering.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
+from polyregions.models import is_torch_model as is_torch_model
+from polyregions.models import kind_of
 from polyregions.network import Activation, Affine, ByteArray, FloatArray, Network
 from polyregions.rounding import FLOAT64, Precision
 
@@ -54,31 +55,16 @@ class Forward(Protocol):
         """Values, Jacobians and patterns at representable points."""
 
 
-def is_torch_model(model: Any) -> bool:
-    """Whether `model` is a torch module or an exported program, without importing torch."""
-    torch = sys.modules.get("torch")
-    if torch is None:  # then nobody can have made such an object
-        return False
-    if isinstance(model, torch.nn.Module):
-        return True
-    export = sys.modules.get("torch.export")
-    return export is not None and isinstance(model, export.ExportedProgram)
-
-
 def forward_of(model: Any) -> Forward:
     """The model's own forward, for every kind of model that `polyregions.lower` takes."""
-    if is_torch_model(model):
-        from polyregions.torch_forward import TorchForward
-
-        return TorchForward(model)
-    if isinstance(model, Network):
+    kind = kind_of(model)
+    if kind == "network":
         return NetworkForward(model)
-    if isinstance(model, Sequence) and not isinstance(model, str | bytes):
+    if kind == "arrays":
         return ArrayForward(model)
-    raise TypeError(
-        "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
-        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}"
-    )
+    from polyregions.torch_forward import TorchForward
+
+    return TorchForward(model)
 
 
 class ArrayForward:

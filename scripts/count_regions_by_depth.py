@@ -521,11 +521,8 @@ def torch_version() -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     args, nets, settings = parse(argv)
-    try:
-        from tqdm import tqdm
-    except ImportError:
-        note("this script needs tqdm: pip install 'polyregions[scripts]'")
-        return 2
+    from tqdm import tqdm
+
     done: dict[Net, Result] = {}
     try:
         # A plain `kill` stops like Ctrl-C, so that the counting processes end as well.

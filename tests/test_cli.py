@@ -15,9 +15,9 @@ import torch
 from torch import nn
 
 import polyregions as pr
-from polyregions import cli_parser
-from polyregions.api import ENGINES
+from polyregions import cli_parser, compilation
 from polyregions.cli import COMMANDS, main
+from polyregions.progress import reporter
 
 
 @pytest.fixture(autouse=True)
@@ -65,17 +65,54 @@ def fails(capsys: pytest.CaptureFixture[str], *argv: str) -> str:
 # -- count -------------------------------------------------------------------------------------
 
 
+def faces_after_each_layer() -> list[int]:
+    """Counted by partitions of the layers so far."""
+    layers = list(deep())
+    return [len(pr.partition(nn.Sequential(*layers[: 2 * n]), (-10, 10))) for n in (1, 2, 3, 4)]
+
+
 def test_count(net: str, capsys: pytest.CaptureFixture[str]) -> None:
     status, out, err = run(capsys, "count", net, "--domain", "-10", "10")
+    assert (status, err) == (0, "")
+    by_layer = ", ".join(map(str, faces_after_each_layer()))
+    assert out == (
+        "Regions of [-10, 10] x [-10, 10] by 20 units in 4 layers (5-5-5-5)\n"
+        f"  81 activation regions\n  after each layer: {by_layer}\n"
+    )
+
+
+def test_count_makes_no_partition(
+    net: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(pr, "partition")
+    monkeypatch.setitem(pr._HOMES, "partition", "nowhere")
+    assert run(capsys, "count", net, "--domain", "-10", "10")[0] == 0
+    with pytest.raises(ModuleNotFoundError):
+        main(["count", net, "--domain", "-10", "10", "--linear"])
+
+
+def test_count_linear_regions(net: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, err = run(capsys, "count", net, "--domain", "-10", "10", "--linear")
     assert (status, err) == (0, "")
     assert "Partition of [-10, 10] x [-10, 10] by 20 units in 4 layers (5-5-5-5)" in out
     for line in ("81 activation regions", "77 linear regions", "101 vertices, 181 edges, 81 faces"):
         assert line in out
     assert "yes" not in out  # no certificate unless asked for
-    # After every layer, counted by partitions of the layers so far.
-    layers = list(deep())
-    faces = [len(pr.partition(nn.Sequential(*layers[: 2 * n]), (-10, 10))) for n in (1, 2, 3, 4)]
-    assert f"faces after each layer: {', '.join(map(str, faces))}\n" in out
+    assert f"faces after each layer: {', '.join(map(str, faces_after_each_layer()))}\n" in out
+
+
+def test_count_only_as_json(net: str, capsys: pytest.CaptureFixture[str]) -> None:
+    status, out, _ = run(capsys, "count", net, "--domain", "-10", "10", "--json")
+    assert status == 0
+    assert json.loads(out) == {
+        "polyregions": pr.__version__,
+        "model": net,
+        "domain": {"bounds": [-10, -10, 10, 10]},
+        "counts": {"activation_regions": 81, "linear_regions": None, "affine_pieces": None},
+        "units": 20,
+        "outputs": 1,
+        "layers": [{"units": 5, "faces": n} for n in faces_after_each_layer()],
+    }
 
 
 def test_count_json(net: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,7 +171,9 @@ def test_count_of_an_affine_model(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_areas_beyond_float64_are_null(capsys: pytest.CaptureFixture[str]) -> None:
     np.savez("net.npz", W0=np.eye(2), W1=np.ones((1, 2)))
-    status, out, _ = run(capsys, "count", "net.npz", "--json", "--domain", "-1e200", "1e200")
+    status, out, _ = run(
+        capsys, *["count", "net.npz", "--json", "--linear", "--domain", "-1e200", "1e200"]
+    )
     assert status == 0
     assert json.loads(out)["largest_face"]["area"] is None
 
@@ -192,7 +231,7 @@ def test_activation_and_transpose(capsys: pytest.CaptureFixture[str]) -> None:
         )
         faces = {"hardtanh:-1:0.5": None, "identity": 1}.get(activation, 4)
         assert status == 0
-        assert faces in (None, json.loads(out)["faces"])
+        assert faces in (None, json.loads(out)["counts"]["activation_regions"])
     assert "must be one of relu" in fails(capsys, "count", "net.npz", "--activation", "tanh")
 
 
@@ -205,7 +244,7 @@ def test_max_regions(net: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_engine(net: str, capsys: pytest.CaptureFixture[str]) -> None:
-    status, out, _ = run(capsys, "count", net, "--engine", "rational", "--json")
+    status, out, _ = run(capsys, "count", net, "--engine", "rational", "--linear", "--json")
     assert status == 0
     assert json.loads(out)["engine"] == "rational"
     assert "invalid choice: 'fast'" in fails(capsys, "count", net, "--engine", "fast")
@@ -217,6 +256,9 @@ def test_engine(net: str, capsys: pytest.CaptureFixture[str]) -> None:
         ["--domain", "0", "1"],
         ["--engine", "auto"],
         ["--max-regions", "0"],
+        ["--max-memory", "4G"],
+        ["--threads", "2"],
+        ["--progress"],
         ["--activation", "relu"],
         ["--transpose"],
     ],
@@ -241,7 +283,7 @@ def test_own_code(capsys: pytest.CaptureFixture[str]) -> None:
     )
     status, out, _ = run(capsys, "count", "model.py:make", "--json")
     assert status == 0
-    assert json.loads(out)["faces"] == 4
+    assert json.loads(out)["counts"]["activation_regions"] == 4
     assert "broken() raised ZeroDivisionError: line 1 line 2" in fails(
         capsys, "count", "model.py:broken"
     )
@@ -440,7 +482,7 @@ def test_help_of_commands(command: str, capsys: pytest.CaptureFixture[str]) -> N
 
 def test_examples_of_the_help_parse() -> None:
     """Every example names options that exist."""
-    parser = cli_parser.build(COMMANDS, pr.__version__, ENGINES)
+    parser = cli_parser.build(COMMANDS, pr.__version__)
     lines = [line for text in cli_parser.EXAMPLES.values() for line in text.splitlines()]
     examples = [line.split("|")[0].split() for line in lines if line.startswith("  polyregions ")]
     assert len(examples) > 15
@@ -501,14 +543,100 @@ def test_traceback_on_demand() -> None:
         main(["count", "missing.pt2", "--traceback"])
 
 
+@pytest.mark.parametrize(
+    ("stop", "line"),
+    [
+        (KeyboardInterrupt(), "interrupted"),
+        (pr.Interrupted("interrupted in layer 2 of 3", counts=(9,), layer=1),) * 2,
+    ],
+)
 def test_interrupted(
-    net: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    stop: BaseException,
+    line: object,
+    net: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def interrupt(*args: object, **options: object) -> None:
-        raise KeyboardInterrupt
+        raise stop
 
-    monkeypatch.setattr(pr, "partition", interrupt)
-    assert run(capsys, "count", net) == (130, "", "polyregions: interrupted\n")
+    monkeypatch.setattr(pr, "count_regions", interrupt)
+    assert run(capsys, "count", net) == (130, "", f"polyregions: {line}\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ([], {"progress": False}),  # standard error is no terminal here
+        (["--progress"], {"progress": True}),
+        (["--no-progress"], {"progress": False}),
+        (["--threads", "3"], {"progress": False, "threads": 3}),
+        (["--max-memory", "1.5G"], {"progress": False, "max_memory": 3 << 29}),
+        (["--max-regions", "7"], {"progress": False, "max_regions": 7}),
+    ],
+)
+def test_what_computing_is_told(
+    words: list[str],
+    expected: dict,
+    net: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given = []
+
+    def remember(network: pr.Network, domain: pr.Domain, **options: object) -> pr.Counts:
+        given.append(options)
+        return pr.Counts((1, 1, 1, 1))
+
+    monkeypatch.setattr(pr, "count_regions", remember)
+    assert run(capsys, "count", net, *words)[0] == 0
+    assert given == [expected]
+
+
+def test_bar_on_a_terminal(
+    net: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = []
+
+    def remember(network: pr.Network, domain: pr.Domain, **options: object) -> pr.Counts:
+        given.append(options["progress"])
+        return pr.Counts((1, 1, 1, 1))
+
+    monkeypatch.setattr(pr, "count_regions", remember)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    for words in ([], ["--no-progress"], ["--progress"]):
+        assert run(capsys, "count", net, *words)[0] == 0
+    assert given == [True, False, True]
+
+
+@pytest.mark.parametrize("size", ["", "4X", "-1G", "0", "nan", "inf", "4 gigabytes"])
+def test_bad_amounts_of_memory(size: str, net: str, capsys: pytest.CaptureFixture[str]) -> None:
+    message = fails(capsys, "count", net, f"--max-memory={size}")
+    assert "is no amount of memory" in message
+
+
+@pytest.mark.parametrize(("words", "lines"), [([], 1), (["--no-progress"], 0), (["--progress"], 1)])
+def test_compilation_is_said_once(
+    words: list[str],
+    lines: int,
+    net: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Said wherever standard error goes, but for --no-progress."""
+
+    def compile_two_kernels(*args: object, progress: bool, **options: object) -> pr.Counts:
+        with reporter(progress):
+            for _ in range(2):
+                for watch in compilation._watches:
+                    watch.begin()
+                    watch.end()
+        return pr.Counts((1, 1, 1, 1))
+
+    monkeypatch.setattr(pr, "count_regions", compile_two_kernels)
+    status, _, err = run(capsys, "count", net, *words)
+    assert status == 0
+    assert err == f"{compilation.MESSAGE}\n" * lines
 
 
 def polyregions(*argv: str, **options: object) -> subprocess.CompletedProcess:

@@ -455,9 +455,3 @@ def test_help_has_examples(script, capsys):
 def test_csv_that_cannot_be_written(script, tmp_path, capsys):
     assert run(script, tmp_path) == 2
     assert f"error: [Errno 21] Is a directory: '{tmp_path}'" in capsys.readouterr().err
-
-
-def test_missing_tqdm_is_said(script, path, monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "tqdm", None)
-    assert run(script, path) == 2
-    assert "pip install 'polyregions[scripts]'" in capsys.readouterr().err

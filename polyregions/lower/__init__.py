@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from polyregions.forward import is_torch_model
 from polyregions.lower.arrays import lower_arrays
+from polyregions.models import kind_of
 from polyregions.network import Network
 
 __all__ = ["lower"]
@@ -45,15 +44,12 @@ def lower(model: Any) -> Network:
     >>> pr.lower([([[1.0, 2.0], [0.5, -1.0]], [0.0, 1.0]), ([[1.0, 1.0]], [0.0])])
     <Network 2-2-1, 2 units>
     """
-    if isinstance(model, Network):
-        return model
-    if is_torch_model(model):
-        from polyregions.lower.torch import lower_torch
-
-        return lower_torch(model)
-    if isinstance(model, Sequence) and not isinstance(model, str | bytes):
+    kind = kind_of(model)
+    if kind == "network":
+        network: Network = model
+        return network
+    if kind == "arrays":
         return lower_arrays(model)
-    raise TypeError(
-        "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
-        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}"
-    )
+    from polyregions.lower.torch import lower_torch
+
+    return lower_torch(model)

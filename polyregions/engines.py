@@ -1,0 +1,160 @@
+"""The engines by name, and how each is called."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING, TypeAlias
+
+from polyregions import compilation
+from polyregions.domain import Domain
+from polyregions.errors import Interrupted, LimitError
+from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, default_memory
+from polyregions.network import Affine, Network
+from polyregions.progress import ProgressLike, Reporter, reporter
+
+if TYPE_CHECKING:
+    from polyregions.partition import Partition
+
+# What "auto" stands for.
+_AUTO = "rational"
+
+# The rational engine needs about a tenth of a second for so many regions of so small a network.
+_SOON, _FEW = 1000, 4096
+
+_UNLIMITED = 1 << 62
+
+Counts: TypeAlias = tuple[int, ...]
+
+
+def engine_of(name: str) -> str:
+    """The engine that a name stands for.
+
+    Raises
+    ------
+    ValueError
+        If there is none of that name.
+    """
+    if name not in ENGINES:
+        raise ValueError(f"engine must be one of {', '.join(map(repr, ENGINES))}, got {name!r}")
+    return _AUTO if name == "auto" else name
+
+
+def subdivide(
+    engine: str,
+    network: Network,
+    domain: Domain,
+    *,
+    max_regions: int | None,
+    max_memory: int | None,
+    threads: int | None,
+    progress: ProgressLike,
+) -> Partition:
+    """Have an engine make a partition; see `polyregions.partition`."""
+    limit = max_regions or DEFAULT_MAX_REGIONS[engine]
+    if engine == "rational":
+        from polyregions import reference
+
+        _refuse_memory_limit(max_memory)
+        with reporter(progress) as report, _Interruptible(report):
+            return reference.subdivide(network, domain, max_regions=limit)
+    from polyregions.engine import subdivision
+
+    compilation.listen()
+    with reporter(progress) as report, _Interruptible(report):
+        return subdivision.subdivide(
+            network,
+            domain,
+            max_regions=limit,
+            max_memory=max_memory or default_memory() or _UNLIMITED,
+            threads=threads,
+        )
+
+
+def count(
+    engine: str,
+    network: Network,
+    domain: Domain,
+    *,
+    max_regions: int | None,
+    max_memory: int | None,
+    threads: int | None,
+    progress: ProgressLike,
+) -> Counts:
+    """Number of faces after each activation layer; see `polyregions.count_regions`.
+
+    Here `engine` may be ``"auto"``. Then a network that plain integers are done with sooner than
+    numba could be imported is counted in those, which only a process that counts once notices.
+    """
+    if engine == "auto" and not _has_numba() and _n_coefficients(network) <= _FEW:
+        from polyregions import reference
+
+        few = min(_SOON, max_regions or _SOON)
+        with suppress(LimitError):
+            return faces_by_layer(reference.subdivide(network, domain, max_regions=few))
+    engine = engine_of(engine)
+    if engine == "rational":
+        options = {"max_regions": max_regions, "max_memory": max_memory, "threads": threads}
+        return faces_by_layer(subdivide(engine, network, domain, **options, progress=progress))
+    from polyregions.engine import subdivision
+
+    compilation.listen()
+    with reporter(progress) as report, _Interruptible(report):
+        return subdivision.count(
+            network,
+            domain,
+            max_regions=max_regions or _UNLIMITED,
+            max_memory=max_memory or default_memory() or _UNLIMITED,
+            threads=threads,
+        )
+
+
+def _has_numba() -> bool:
+    return "numba" in sys.modules
+
+
+def _n_coefficients(network: Network) -> int:
+    return sum(step.n_inputs * step.n_outputs for step in network.steps if isinstance(step, Affine))
+
+
+def faces_by_layer(part: Partition) -> Counts:
+    """Number of faces after each activation layer of a partition.
+
+    Faces are convex, so those after a layer are told apart by their patterns up to it, and every
+    one of them holds at least one face of the whole.
+    """
+    counts = []
+    for layer in range(int(part.unit_layer[-1]) + 1 if part.n_units else 0):
+        end = int((part.unit_layer <= layer).sum())
+        counts.append(len({row.tobytes() for row in part.face_pattern[:, :end]}))
+    return tuple(counts)
+
+
+def _refuse_memory_limit(max_memory: int | None) -> None:
+    if max_memory is not None:
+        raise ValueError(
+            "engine 'rational' cannot keep to max_memory; limit its result by max_regions"
+        )
+
+
+class _Interruptible:
+    """Turns Ctrl-C into an `Interrupted` that says how far the work got."""
+
+    def __init__(self, report: Reporter) -> None:
+        self._report = report
+
+    def __enter__(self) -> None:
+        self._report.last = None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        last = self._report.last
+        if not isinstance(error, KeyboardInterrupt) or isinstance(error, Interrupted):
+            return
+        if last is None:
+            raise Interrupted("interrupted before the first layer") from error
+        before = ", ".join(f"{n:,}" for n in last.counts) or "none"
+        raise Interrupted(
+            f"interrupted in {last}; faces after the layers before it: {before}",
+            counts=last.counts,
+            layer=last.layer,
+        ) from error

@@ -1,0 +1,42 @@
+"""What kinds of models there are, told without importing torch."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+from polyregions.network import Network
+
+Kind: TypeAlias = Literal["torch", "network", "arrays"]
+
+
+def kind_of(model: Any) -> Kind:
+    """Tell a torch module or program, a `Network`, and a list of (weight, bias) apart.
+
+    Raises
+    ------
+    TypeError
+        If it is none of these.
+    """
+    if isinstance(model, Network):
+        return "network"
+    if is_torch_model(model):
+        return "torch"
+    if isinstance(model, Sequence) and not isinstance(model, str | bytes):
+        return "arrays"
+    raise TypeError(
+        "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
+        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}"
+    )
+
+
+def is_torch_model(model: Any) -> bool:
+    """Whether `model` is a torch module or an exported program, without importing torch."""
+    torch = sys.modules.get("torch")
+    if torch is None:  # then nobody can have made such an object
+        return False
+    if isinstance(model, torch.nn.Module):
+        return True
+    export = sys.modules.get("torch.export")
+    return export is not None and isinstance(model, export.ExportedProgram)
