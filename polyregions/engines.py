@@ -68,6 +68,7 @@ def subdivide(
             max_regions=limit,
             max_memory=max_memory or default_memory() or _UNLIMITED,
             threads=threads,
+            progress=report,
         )
 
 
@@ -106,6 +107,7 @@ def count(
             max_regions=max_regions or _UNLIMITED,
             max_memory=max_memory or default_memory() or _UNLIMITED,
             threads=threads,
+            progress=report,
         )
 
 

@@ -6,6 +6,9 @@ on the range it is in, and so neither does any result on the number of threads.
 No kernel decides what it cannot prove. A sign or an order that rounding errors leave open is
 marked, and `polyregions.engine.subdivision` decides it in integers before the next kernel runs.
 
+What may take long on one face looks now and then at `stop`, whose one entry is set when the user
+has interrupted the work; then the results are not used.
+
 Half-edge ``2 e + s`` is edge e seen by the face on its left (s = 0) or right (s = 1).
 """
 
@@ -654,7 +657,7 @@ def find_entry(entry_line, begin, end, line):
 def find_chords(
     begin_face, end_face, face_start, half_edges, ev, ef, entry_start, entry_line, sign_start,
     signs, item_start, item, group, group_start, n_old, corner_place, n_boundary, entry_chord,
-    chord_a, chord_b, chord_va, chord_vb, chord_entry, n_chords, n_crossings,
+    chord_a, chord_b, chord_va, chord_vb, chord_entry, n_chords, n_crossings, stop,
 ):  # fmt: skip
     """Where on the boundary each line enters and leaves each face.
 
@@ -734,6 +737,8 @@ def find_chords(
         for spare in range(chord + 1, first + m):
             n_crossings[spare] = 0
         for i in range(first, chord + 1):
+            if stop[0]:
+                return
             for j in range(i + 1, chord + 1):
                 if chord_a[j] >= chord_b[i]:
                     break
@@ -745,7 +750,7 @@ def find_chords(
 @kernel
 def fill_chords(
     begin_face, end_face, entry_start, n_chords, chord_a, chord_b, chord_va, chord_vb, chord_entry,
-    rows, vx, vy, dx, dy, ix, iy, cross_start, other, t, tau, is_open,
+    rows, vx, vy, dx, dy, ix, iy, cross_start, other, t, tau, is_open, stop,
 ):  # fmt: skip
     """The chords that cross each chord, in order from its first end."""
     for f in range(begin_face, end_face):
@@ -754,6 +759,8 @@ def fill_chords(
         for i in range(first, entry_start[f + 1]):
             is_open[i] = False
         for i in range(first, last):
+            if stop[0]:
+                return
             at = cross_start[i]
             end = cross_start[i + 1]
             if at == end:
@@ -845,7 +852,7 @@ def split_faces(
     n_chords, cross_start, other, group, n_groups, t, tau, group_start, n_old, n_edge_vertices,
     n_old_edges, inner_start, segment_start, child_start, side_start, first_line, status,
     member_start, member_unit, member_sign, vx, vy, dx, dy, lines, concurrent, new_ev, new_ef,
-    new_line, new_face_start, new_half_edges, new_parent, child_ref, pieces, n_flips,
+    new_line, new_face_start, new_half_edges, new_parent, child_ref, pieces, n_flips, stop,
 ):  # fmt: skip
     """Cut each face along its chords.
 
@@ -954,6 +961,8 @@ def split_faces(
         partner = np.full(n_seg, -1, dtype=np.int64)  # an item of the group at its end
         v = n_old + n_edge_vertices + inner_start[f]
         for i in range(first, first + mc):
+            if stop[0]:
+                return
             at = cross_start[i]
             end = cross_start[i + 1]
             while at < end:
@@ -1000,6 +1009,8 @@ def split_faces(
                 q, nb, nb, ends_start, ends, chord_a, chord_b, segment_of, first
             )
         for i in range(first, first + mc):
+            if stop[0]:
+                return
             s0 = segment_of[i - first]
             s1 = segment_of[i - first + 1]
             for s in range(s0, s1):
@@ -1039,6 +1050,8 @@ def split_faces(
         start = np.int64(0)
         crossed = np.int64(-1)
         while True:
+            if stop[0]:
+                return
             if start >= 0:
                 # A new child, whose cycle goes through half-edge `start`.
                 child = child0 + found

@@ -35,7 +35,7 @@ def finish(
         edge_unit = _edge_units(complex_, made)
         pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
         face_vertices = indices(len(complex_.half_edges))
-        watch.crew.call(
+        watch.call(
             len(face_vertices), 1 << 16, kernels.cycle_vertices, complex_.half_edges, complex_.ev,
             face_vertices,
         )  # fmt: skip
@@ -74,7 +74,7 @@ def output_maps(level: Level, watch: Watch) -> Maps:
     def work(begin: int, end: int) -> None:
         level.work_out(begin, end, level.parent_maps(begin, end))
 
-    watch.crew.run(level.n_items, work, _FACES)
+    watch.run(level.n_items, work, _FACES)
     return level.maps(0, level.n_faces)
 
 
@@ -84,7 +84,7 @@ def _patterns(n_faces: int, n_units: int, made: Provenance, watch: Watch) -> Byt
     offset = n_units
     for parents, pieces in zip(reversed(made.parents), reversed(made.pieces), strict=True):
         offset -= pieces.shape[1]
-        watch.crew.call(n_faces, _FACES, kernels.gather_patterns, offset, pieces, ancestor, pattern)
+        watch.call(n_faces, _FACES, kernels.gather_patterns, offset, pieces, ancestor, pattern)
         ancestor = parents[ancestor]
     return pattern
 

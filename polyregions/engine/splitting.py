@@ -33,6 +33,7 @@ _BLOCK = 1 << 16
 # Blocks whose parents' maps are worked out together, where those are not kept.
 _BLOCKS_AT_ONCE = 64
 _FACES, _EDGES = 2048, 4096  # a thread takes so many at a time
+_MANY = 200  # lines with more crossings than are found in a moment, if all are in one face
 
 
 @dataclass
@@ -71,7 +72,7 @@ def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classi
             found[first] = out
 
     at_once = block if level.parents_are_kept else block * _BLOCKS_AT_ONCE
-    watch.crew.run(level.n_items, work, at_once)
+    watch.run(level.n_items, work, at_once)
     parts = [found[first] for first in sorted(found)]
     found.clear()
     if not parts:
@@ -122,8 +123,8 @@ def cross_edges(
     old: Complex, number: int, entries: Entries, window: Window, made: Provenance, watch: Watch
 ) -> Crossings:
     """Find the new vertices on all edges, once for both faces of each."""
-    per_edge = partial(watch.crew.call, old.n_edges, _EDGES)
-    per_face = partial(watch.crew.call, old.n_faces, _FACES)
+    per_edge = partial(watch.call, old.n_edges, _EDGES)
+    per_face = partial(watch.call, old.n_faces, _FACES)
     first_line = made.add_cuts(entries.face, entries.line)
     side = indices(2 * old.n_edges)
     per_face(kernels.side_numbers, old.face_start, old.half_edges, side)
@@ -204,7 +205,7 @@ def find_chords(
 ) -> tuple[Chords, Inside]:
     """Pair where lines enter and leave faces, and find where they cross inside."""
     n, n_faces = len(entries.line), old.n_faces
-    per_face = partial(watch.crew.call, n_faces, _FACES)
+    per_face = partial(watch.call, n_faces, _FACES, is_long=n > _MANY)
     place = indices(len(old.half_edges))
     n_boundary, n_chords = indices(2, n_faces)
     of_entry, a, b, va, vb, entry, n_crossings = indices(7, n)
@@ -213,7 +214,7 @@ def find_chords(
         kernels.find_chords, old.face_start, old.half_edges, old.ev, old.ef, entries.start,
         entries.line, entries.sign_start, entries.signs, items.start, items.item, items.group,
         edges.group_start, old.n_vertices, place, n_boundary, of_entry, a, b, va, vb, entry,
-        n_chords, n_crossings,
+        n_chords, n_crossings, watch.crew.stop,
     )  # fmt: skip
     total = int(n_crossings.sum(dtype=np.int64))
     watch.check_memory(total * 48, "crossings of lines inside faces")
@@ -221,7 +222,7 @@ def find_chords(
     per_face(
         kernels.fill_chords, entries.start, n_chords, a, b, va, vb, entry, entries.rows,
         *edges.vertices, *window.inverse, crossings.start, crossings.item, crossings.t,
-        crossings.tau, crossings.is_open,
+        crossings.tau, crossings.is_open, watch.crew.stop,
     )  # fmt: skip
     watch.tally.float64 += total
 
@@ -235,7 +236,7 @@ def find_chords(
 
     decide_orders(crossings, chord, watch.tally)
     n_groups, new_of_chord = indices(2, n)
-    watch.crew.call(
+    watch.call(
         n, _EDGES, kernels.number_groups, crossings.start, crossings.tied, crossings.group, n_groups
     )
     inside = Inside(*indices(4, n_faces))
@@ -293,12 +294,13 @@ def build(
         entry_line=entries.line,
         n_flips=indices(n_faces),
     )
-    watch.crew.call(
+    watch.call(
         old.n_edges, _EDGES, kernels.split_edges, old.ev, old.ef, old.edge_line, edges.group_start,
         old.n_vertices, new.ev, new.edge_line,
     )  # fmt: skip
     crossings = chords.crossings
-    watch.crew.call(
+    is_long = len(entries.line) > _MANY
+    watch.call(
         n_faces, _FACES, kernels.split_faces, old.face_start, old.half_edges, old.ef,
         entries.start, entries.line, chords.of_entry, entries.sign_start, entries.signs,
         chords.place, chords.n_boundary, *chords.ends, *chords.end_vertices, chords.entry,
@@ -307,7 +309,8 @@ def build(
         inner_start, segment_start, child_start, side_start, edges.first_line, known.status,
         layer.member_offsets, layer.member_unit, layer.member_sign, *vertices, made.vertex_lines,
         concurrent, new.ev, new.ef, new.edge_line, new.face_start, new.half_edges, split.parent,
-        split.child_ref, split.pieces, split.n_flips,
+        split.child_ref, split.pieces, split.n_flips, watch.crew.stop,
+        is_long=is_long,
     )  # fmt: skip
     made.parents.append(split.parent)
     made.pieces.append(split.pieces)

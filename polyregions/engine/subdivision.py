@@ -27,6 +27,7 @@ from polyregions.engine.splitting import (
 from polyregions.engine.watch import Watch
 from polyregions.network import Network
 from polyregions.partition import Partition
+from polyregions.progress import Reporter
 
 # Bytes of affine maps that are kept at most, of all layers together.
 _MAPS_ROOM = 1 << 30
@@ -42,6 +43,7 @@ def subdivide(
     max_regions: int,
     max_memory: int = 1 << 62,
     threads: int | None = None,
+    progress: Reporter | None = None,
 ) -> Partition:
     """Subdivide `domain` into the faces on which every unit of `network` keeps its piece.
 
@@ -54,6 +56,7 @@ def subdivide(
         Bytes.
     threads : int or None
         None for one on each core that this process may use.
+    progress : Reporter or None
 
     Raises
     ------
@@ -63,7 +66,7 @@ def subdivide(
         If a coordinate or a coefficient of a map is too large for float64.
     """
     with Crew(threads) as crew:
-        watch = Watch(crew, max_regions, max_memory)
+        watch = _watch(crew, network, max_regions, max_memory, progress)
         try:
             return _subdivide(network, domain, watch)
         except TooManyError:
@@ -77,17 +80,26 @@ def count(
     max_regions: int,
     max_memory: int = 1 << 62,
     threads: int | None = None,
+    progress: Reporter | None = None,
 ) -> tuple[int, ...]:
     """Count the faces after each activation layer, without keeping them.
 
     The parameters and errors are those of `subdivide`.
     """
     with Crew(threads) as crew:
-        watch = Watch(crew, max_regions, max_memory)
+        watch = _watch(crew, network, max_regions, max_memory, progress)
+        watch.counts = [0] * watch.n_layers
+        watch.share = 0.0
         try:
             return _count(network, domain, watch)
         except TooManyError:
             raise watch.too_many() from None
+
+
+def _watch(
+    crew: Crew, network: Network, max_regions: int, max_memory: int, progress: Reporter | None
+) -> Watch:
+    return Watch(crew, progress or Reporter(), max_regions, max_memory, len(network.activations))
 
 
 def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
@@ -98,9 +110,10 @@ def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
     level = Level.first(layers[0], window)
     levels = [level]
     for number, layer in enumerate(layers[:-1]):
-        watch.layer_name = _name(layer)
+        watch.layer, watch.layer_name, watch.n_faces = number, _name(layer), complex_.n_faces
         complex_, split = _split(complex_, level, number, made, watch)
         watch.counts.append(complex_.n_faces)
+        watch.report(1.0)
         held = sum(other.nbytes for other in levels)
         is_last = number + 2 == len(layers)
         room = 1 << 62 if is_last else _MAPS_ROOM - held
@@ -131,38 +144,43 @@ def _split(
 
 def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
     layers = compile_layers(network)
-    n_layers = len(layers) - 1
-    counts = [0] * n_layers
+    n_layers = watch.n_layers
 
-    def go_on(old: Complex, level: Level, number: int, made: Provenance) -> None:
-        watch.layer_name = _name(layers[number])
+    def go_on(old: Complex, level: Level, number: int, made: Provenance, share: float) -> None:
+        """Count the faces inside those of a block, which are so large a share of all."""
+        watch.layer, watch.layer_name = number, _name(layers[number])
+        watch.report(0.0)
         known = classify(old, level, level.window, watch)
         entries = settle_signs(old, number, known, made, watch)
         edges = cross_edges(old, number, entries, level.window, made, watch)
         chords, inside = find_chords(old, number, entries, edges, level.window, made, watch)
-        counts[number] += int(inside.children.sum(dtype=np.int64))
-        watch.check_faces(counts[number])
+        watch.counts[number] += int(inside.children.sum(dtype=np.int64))
+        watch.check_faces(watch.counts[number])
         if number + 1 == n_layers:
+            watch.share = min(1.0, (watch.share or 0.0) + share)
+            watch.report(1.0)
             return
         new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
         del known, entries, edges, chords, inside
         following = Level.behind(level, split, layers[number + 1], room=0)
-        block_size = max(1, min(_BLOCK_OF_FACES, _BLOCK_OF_MAPS // (24 * layers[number + 1].width)))
-        for begin in range(0, new.n_faces, block_size):
-            end = min(begin + block_size, new.n_faces)
+        most = _BLOCK_OF_MAPS // (24 * layers[number + 1].width)
+        size = max(1, min(_BLOCK_OF_FACES, most))
+        for begin in range(0, new.n_faces, size):
+            end = min(begin + size, new.n_faces)
             block, vertices = complexes.part_of(new, begin, end)
             go_on(
                 block,
                 following.part_of(begin, end),
                 number + 1,
                 made.part_of(begin, end, vertices),
+                share * (end - begin) / new.n_faces,
             )
 
     if n_layers:
         complex_, vertex_lines = complexes.start(domain)
         level = Level.first(layers[0], _window(domain))
-        go_on(complex_, level, 0, Provenance(layers, domain, vertex_lines))
-    return tuple(counts)
+        go_on(complex_, level, 0, Provenance(layers, domain, vertex_lines), 1.0)
+    return tuple(watch.counts)
 
 
 def _window(domain: Domain) -> Window:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from polyregions.engine.crew import Crew
 from polyregions.engine.deciding import Tally
 from polyregions.errors import LimitError
+from polyregions.progress import Progress, Reporter
+
+# The passes of a layer, each taken for as long as any other.
+PASSES = ("maps and signs", "edges", "chords", "faces")
 
 
 @dataclass
@@ -19,46 +24,108 @@ class Watch:
     Attributes
     ----------
     crew : Crew
-    max_regions : int
-    max_memory : int
-        Bytes that the arrays of the complex, old and new, may take together.
+    reporter : Reporter
+    max_regions, max_memory : int
+        Limits; that in bytes is for the arrays of the complex, old and new, together.
+    n_layers : int
     tally : Tally
     seconds : dict of str to float
         Time by stage.
     counts : list of int
-        Faces after each activation layer that is done.
+        Faces after each activation layer that is done; where blocks of faces are counted one
+        after the other, those of each layer so far.
+    layer, layer_name : int, str
+        The layer at work.
+    n_faces : int
+        Faces before it.
     held : int
         Bytes that are held now.
     """
 
     crew: Crew
+    reporter: Reporter
     max_regions: int
     max_memory: int
+    n_layers: int
     tally: Tally = field(default_factory=Tally)
     seconds: dict[str, float] = field(default_factory=dict)
     counts: list[int] = field(default_factory=list)
-    held: int = 0
+    layer: int = 0
     layer_name: str = ""
+    n_faces: int = 1
+    held: int = 0
+    began: float = field(default_factory=time.perf_counter)
+    # What is done of all that is counted, where that is done in blocks; else None.
+    share: float | None = None
+    _stage: str = PASSES[0]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time spent inside to a stage."""
         begin = time.perf_counter()
+        self._stage = name
+        self.report(0.0)
         try:
             yield
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
+    def run(
+        self, n: int, work: Callable[[int, int], None], grain: int, *, is_long: bool = False
+    ) -> None:
+        """Do `work` on ranges that cover 0..n in the crew's threads."""
+        self.crew.run(n, work, grain, tick=self._tick, is_long=is_long)
+
+    def call(
+        self,
+        n: int,
+        grain: int,
+        kernel: Callable[..., None],
+        *arguments: Any,
+        is_long: bool = False,
+    ) -> None:
+        """``kernel(begin, end, *arguments)`` for ranges that cover 0..n, about `grain` long."""
+        self.run(n, lambda begin, end: kernel(begin, end, *arguments), grain, is_long=is_long)
+
+    def _tick(self, done: float) -> None:
+        if self.reporter.due():
+            self.report(done)
+
+    def report(self, done: float) -> None:
+        """Say that a part of the present stage is done."""
+        if self.share is not None:
+            self.reporter.update(self._event("counting", int(self.share * 1e6), 10**6))
+        elif self._stage in PASSES:
+            share = (PASSES.index(self._stage) + done) / len(PASSES)
+            self.reporter.update(self._event("layer", int(share * self.n_faces), self.n_faces))
+        else:
+            self.reporter.update(self._event(self._stage, int(done * 1e6), 10**6))
+
+    def _event(self, stage: str, done: int, total: int) -> Progress:
+        return Progress(
+            layer=self.layer,
+            n_layers=self.n_layers,
+            layer_name=self.layer_name,
+            faces_done=done,
+            faces_total=total,
+            n_faces=self.counts[-1] if self.counts else 1,
+            counts=tuple(self.counts),
+            seconds=time.perf_counter() - self.began,
+            stage=stage,
+        )
+
     def check_faces(self, n_faces: int) -> None:
+        """Stop if a layer makes too many faces."""
         if n_faces > self.max_regions:
             raise self._limit(
                 f"more than max_regions={self.max_regions} regions", f"makes {n_faces}"
             )
 
     def check_memory(self, n_bytes: int, what: str) -> None:
+        """Stop before more memory is taken than there may be."""
         if self.held + n_bytes > self.max_memory:
             raise self._limit(
-                f"more than max_memory={self.max_memory / 2**30:.3g} GiB",
+                f"more than max_memory, {self.max_memory / 2**30:.3g} GiB",
                 f"needs {n_bytes / 2**30:.3g} GiB for {what}, beside {self.held / 2**30:.3g} held",
             )
 
@@ -67,11 +134,17 @@ class Watch:
         return self._limit("more sides of faces than can be indexed", "makes them")
 
     def _limit(self, what: str, how: str) -> LimitError:
-        level = len(self.counts)
-        before = ", ".join(map(str, self.counts)) or "none"
+        if self.share is None:
+            so_far = f"faces after the layers before it: {_list(self.counts)}"
+        else:
+            so_far = f"counted so far, layer by layer: {_list(self.counts)}"
         return LimitError(
-            f"{what}: activation layer {level} ({self.layer_name}) {how}; faces after the layers "
-            f"before it: {before}. Raise the limit, or take a smaller domain",
+            f"{what}: activation layer {self.layer} ({self.layer_name}) {how}; {so_far}. "
+            "Raise the limit, or take a smaller domain",
             counts=tuple(self.counts),
-            layer=level,
+            layer=self.layer,
         )
+
+
+def _list(counts: list[int]) -> str:
+    return ", ".join(map(str, counts)) or "none"
