@@ -17,6 +17,7 @@ Half-edge ``2 e + s`` is edge e seen by the face on its left (s = 0) or right (s
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,9 @@ U = 2.0**-53
 TINY = 1e-300  # more than all underflows of one result lose
 LEAST = 2.0**-1074  # the smallest positive float64; one underflow loses at most half of it
 HUGE = 1e290
+# For measuring what the bounds cost, and for nothing else: without them nothing is proven. Compiled
+# kernels are cached apart only if NUMBA_CACHE_DIR says so.
+PROVEN = "POLYREGIONS_UNPROVEN" not in os.environ
 CHUNK = 512  # siblings whose maps are computed from each other; results depend on it
 
 # What is known of a line of a layer on a face.
@@ -46,6 +50,8 @@ def value(a, b, c, eab, ec, x, y, dx, dy, ix, iy):
     coordinates of the domain, `ec` that of c, and dx, dy those of the vertex.
     """
     z = a * x + b * y + c
+    if not PROVEN:
+        return z, 0.0
     ax, ay = abs(x), abs(y)
     # Underflow is made good before anything multiplies it: a, b and eab may be huge.
     rho = max((ax + dx) * ix, (ay + dy) * iy) + LEAST
@@ -83,6 +89,8 @@ def parameter(z, dz, w, dw):
     if not 0.0 < d < HUGE:
         return 0.5, 1.0
     t = min(max(z / (z - w), 0.0), 1.0)
+    if not PROVEN:
+        return t, 0.0
     e = max(dz, dw) / d * (1 + 8 * U) + 8 * U
     return t, e if e < 1.0 else 1.0
 
@@ -94,6 +102,8 @@ def between(p, q, dp, dq, t, dt):
     if length == 0.0 and dp == 0.0 and dq == 0.0:
         return p, 0.0
     x = p + t * length
+    if not PROVEN:
+        return x, 0.0
     bound = max(dp, dq) + dt * (abs(length) + dp + dq) + 4 * U * (abs(x) + abs(length))
     return x, bound * (1 + 16 * U) + TINY
 
@@ -252,7 +262,7 @@ def next_maps(
                     add_columns(root[r], v[i0], c0, v[i1], c1, v[i2], c2, v[i3], c3)
             for r in range(2):
                 v = errors[r]
-                if v[i0] != 0.0 or v[i1] != 0.0 or v[i2] != 0.0 or v[i3] != 0.0:
+                if PROVEN and (v[i0] != 0.0 or v[i1] != 0.0 or v[i2] != 0.0 or v[i3] != 0.0):
                     add_sizes(bound[r], v[i0], c0, v[i1], c1, v[i2], c2, v[i3], c3)
             at += 4
         while at < n_active:
@@ -271,6 +281,10 @@ def next_maps(
                 add_column(bound[2], errors[2, i], transposed_error[i])
                 add_column(bound[3], errors[3, i], transposed_error[i])
         for j in range(n):
+            root[2, j] += bias[j]
+            if not PROVEN:
+                ec[there, j] = 0.0
+                continue
             ab = bound[0, j] + bound[2, j]
             c = bound[1, j] + bound[3, j]
             # What underflowed to zero is not zero; what is zero term by term is, and then the
@@ -295,7 +309,6 @@ def next_maps(
             if ab != 0.0:  # zeros are there already; untouched memory costs nothing
                 eab[there, j] = ab if ab < HUGE else np.inf
             ec[there, j] = c if c < HUGE else np.inf
-            root[2, j] += bias[j]
 
         begin = item_child[item]
         for child in range(begin, item_child[item + 1]):
@@ -421,7 +434,10 @@ def classify(
                 waiting = v
         if waiting >= 0:
             extremes(a, b, c, vx[waiting], vy[waiting], low, high)
-        bounds_of_face(a, b, c, eab_f, ec_f, fx, fy, rho, bound)
+        if PROVEN:
+            bounds_of_face(a, b, c, eab_f, ec_f, fx, fy, rho, bound)
+        else:
+            bound[:] = 0.0
         cutting = 0
         if plain and settle(low, high, bound, status[f]) == 0:
             n_cutting[f] = 0
