@@ -8,13 +8,14 @@ from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
-from flint import fmpq
 
 from polyregions.engine import kernels
 from polyregions.engine.complex import Complex, indices
 from polyregions.engine.exactly import Provenance
 from polyregions.exact import Triple, dot, meet, rounded
 from polyregions.network import ByteArray, FloatArray, IntArray
+
+_BITS = 128
 
 BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 SignArray: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
@@ -161,24 +162,47 @@ def _decide_run(items: Items, run: slice, segment: Segment) -> None:
     # Lines through one point are what is most often left open.
     common = meet(segment.line, rows[0])
     if all(dot(row, common) == 0 for row in rows[1:]):
-        items.t[run] = _rounded(_parameter(rows[0], p, q))
+        items.t[run] = _Parameter(rows[0], p, q).rounded
         items.tied[run] = [False, *[True] * (len(rows) - 1)]
     else:
-        keys = [_parameter(row, p, q) for row in rows]
+        keys = [_Parameter(row, p, q) for row in rows]
         order = sorted(range(len(keys)), key=keys.__getitem__)
         items.item[run] = items.item[run][order]
-        items.t[run] = [_rounded(keys[i]) for i in order]
+        items.t[run] = [keys[i].rounded for i in order]
         items.tied[run] = [False, *(keys[i] == keys[j] for i, j in pairwise(order))]
     items.tau[run] = 2 * kernels.U
 
 
-def _parameter(row: Triple, p: Triple, q: Triple) -> fmpq:
-    zp, zq = dot(row, p) * q[2], -dot(row, q) * p[2]
-    return fmpq(zp, zp + zq)
+class _Parameter:
+    """Where a line meets a segment: an exact fraction, which its first bits order mostly."""
 
+    __slots__ = ("denominator", "first_bits", "numerator")
 
-def _rounded(t: fmpq) -> float:
-    return rounded(int(t.p), int(t.q))
+    def __init__(self, row: Triple, p: Triple, q: Triple) -> None:
+        zp, zq = dot(row, p) * q[2], dot(row, q) * p[2]
+        if zp < 0:
+            zp, zq = -zp, -zq
+        self.numerator, self.denominator = zp, zp - zq
+        self.first_bits = (zp << _BITS) // (zp - zq)
+
+    def __lt__(self, other: _Parameter) -> bool:
+        if self.first_bits != other.first_bits:
+            return self.first_bits < other.first_bits
+        return self.numerator * other.denominator < other.numerator * self.denominator
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, _Parameter)
+            and self.first_bits == other.first_bits
+            and self.numerator * other.denominator == other.numerator * self.denominator
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @property
+    def rounded(self) -> float:
+        """The nearest float64."""
+        return self.numerator / self.denominator
 
 
 def round_exactly(vertices: Sequence[FloatArray], which: BoolArray, made: Provenance) -> None:
