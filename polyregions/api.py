@@ -58,7 +58,8 @@ def partition(
     progress : bool or callable, optional
         Whether to show a bar on standard error when it takes longer than a second; unless told,
         in interactive sessions only. A callable gets `polyregions.Progress` events and stops the
-        work by raising an exception. See `polyregions.progress.reporter`.
+        work by raising an exception. See `polyregions.progress.reporter`. The rational engine
+        reports nothing.
 
     Returns
     -------

@@ -6,6 +6,8 @@ import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeAlias
 
+import numpy as np
+
 from polyregions import compilation
 from polyregions.domain import Domain
 from polyregions.errors import Interrupted, LimitError
@@ -122,13 +124,18 @@ def _n_coefficients(network: Network) -> int:
 def faces_by_layer(part: Partition) -> Counts:
     """Number of faces after each activation layer of a partition.
 
-    Faces are convex, so those after a layer are told apart by their patterns up to it, and every
-    one of them holds at least one face of the whole.
+    The faces after a layer are those of the graph of all edges that this layer or one before it
+    made, and the border. Its lines end on each other, so it is connected, and by Euler's formula it
+    has ``1 - V + E`` inner faces. A vertex on a straight line counts once as V and once as E.
     """
-    counts = []
-    for layer in range(int(part.unit_layer[-1]) + 1 if part.n_units else 0):
-        end = int((part.unit_layer <= layer).sum())
-        counts.append(len({row.tobytes() for row in part.face_pattern[:, :end]}))
+    n_layers = int(part.unit_layer[-1]) + 1 if part.n_units else 0
+    first = np.full(part.n_vertices, n_layers)
+    np.minimum.at(first, part.edge_vertices, part.edge_layer[:, None])
+    # The border, -1, comes before all layers; vertices and edges of later layers drop out.
+    vertices, edges = (
+        np.bincount(made + 1, minlength=n_layers + 1).cumsum() for made in (first, part.edge_layer)
+    )
+    counts: list[int] = (1 - vertices + edges)[1 : n_layers + 1].tolist()
     return tuple(counts)
 
 
@@ -153,7 +160,7 @@ class _Interruptible:
         if not isinstance(error, KeyboardInterrupt) or isinstance(error, Interrupted):
             return
         if last is None:
-            raise Interrupted("interrupted before the first layer") from error
+            raise Interrupted("interrupted") from error  # by an engine that reports nothing
         before = ", ".join(f"{n:,}" for n in last.counts) or "none"
         raise Interrupted(
             f"interrupted in {last}; faces after the layers before it: {before}",

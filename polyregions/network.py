@@ -6,7 +6,7 @@ numbers, hence dyadic rationals, so it denotes one definite function on the real
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -29,16 +29,23 @@ def exact_float64(values: ArrayLike, name: str) -> FloatArray:
     ValueError
         If a value is NaN, infinite, or no float64 (a long double, an integer above 2**53).
     """
+    array = _float64(values, name)
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds NaN or infinite values; every coefficient must be finite")
+    return array
+
+
+def _float64(values: ArrayLike, name: str) -> FloatArray:
+    """A read-only float64 copy, also of values that are not finite."""
     raw = np.asarray(values)
     if raw.dtype.kind not in "biuf" and raw.dtype.name != "bfloat16":
         raise TypeError(f"{name} must hold real numbers, got an array of dtype {raw.dtype}")
-    array = np.array(raw, dtype=np.float64, order="C")
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinite values; every coefficient must be finite")
+    with np.errstate(over="ignore"):  # a long double that becomes infinite is not equal
+        array = np.array(raw, dtype=np.float64, order="C")
     if raw.dtype.kind in "iu":
         exact = all(int(a) == int(b) for a, b in zip(array.flat, raw.flat, strict=True))
     else:
-        exact = raw.dtype.itemsize <= 8 or bool(np.all(array == raw))
+        exact = raw.dtype.itemsize <= 8 or bool(np.all((array == raw) | np.isnan(raw)))
     if not exact:
         raise ValueError(
             f"{name} holds {raw.dtype} values that no float64 equals; round them first"
@@ -47,8 +54,15 @@ def exact_float64(values: ArrayLike, name: str) -> FloatArray:
     return array
 
 
+class _Frozen:
+    """Copies and pickles by the constructor, so that copies are checked and read-only too."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), tuple(getattr(self, item.name) for item in fields(self))  # type: ignore[arg-type]
+
+
 @dataclass(frozen=True, eq=False)
-class Affine:
+class Affine(_Frozen):
     """``x -> weight @ x + bias``.
 
     Attributes
@@ -91,7 +105,7 @@ class Affine:
 
 
 @dataclass(frozen=True, eq=False)
-class Scale:
+class Scale(_Frozen):
     """``x -> scale * x + shift``, unit by unit (a batch norm in eval mode, a normalisation).
 
     Attributes
@@ -135,7 +149,7 @@ class Scale:
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Activation(_Frozen):
     """A continuous piecewise-linear function of one variable for every unit.
 
     Unit ``h`` with pre-activation ``z`` is on piece ``k``, the number of its breakpoints that are
@@ -148,6 +162,14 @@ class Activation:
         Increasing along each row; ``+inf`` fills the row of a unit with fewer than K.
     slopes, intercepts : (n, K + 1) float64
     name : str
+
+    Raises
+    ------
+    TypeError
+        If the values are not real numbers.
+    ValueError
+        If the shapes do not fit together, a value is no float64, breakpoints do not increase, or
+        pieces do not meet.
     """
 
     breakpoints: FloatArray
@@ -156,6 +178,9 @@ class Activation:
     name: str = "activation"
 
     def __post_init__(self) -> None:
+        for kind in ("breakpoints", "slopes", "intercepts"):
+            values = _rows(getattr(self, kind), f"the {kind} of {self.name}")
+            object.__setattr__(self, kind, values)
         n, k = self.breakpoints.shape
         if self.slopes.shape != (n, k + 1) or self.intercepts.shape != (n, k + 1):
             raise ValueError(
@@ -164,13 +189,19 @@ class Activation:
             )
         if not (np.isfinite(self.slopes).all() and np.isfinite(self.intercepts).all()):
             raise ValueError(f"{self.name} has a slope or bound that is NaN or infinite")
-        # Layers of one kind share one row, broadcast; then one row is all there is to check.
-        shared = all(a.strides[0] == 0 for a in (self.breakpoints, self.slopes, self.intercepts))
-        for h in range(min(n, 1) if shared else n):
+        for h in range(min(n, 1) if self._is_shared else n):
             _check_row(self.breakpoints[h], self.slopes[h], self.intercepts[h], self.name)
-        for array in (self.breakpoints, self.slopes, self.intercepts):
-            if array.flags.owndata:
-                array.flags.writeable = False
+
+    @property
+    def _is_shared(self) -> bool:
+        """Whether all units have one row of pieces, which then is held only once."""
+        return all(a.strides[0] == 0 for a in (self.breakpoints, self.slopes, self.intercepts))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._is_shared or not self.n_inputs:
+            return super().__reduce__()
+        rows = self.breakpoints[0], self.slopes[0], self.intercepts[0]
+        return piecewise_linear, (self.n_inputs, *rows, self.name)
 
     @property
     def n_inputs(self) -> int:
@@ -191,12 +222,22 @@ class Activation:
         return self.select(self.slopes, piece) * z + self.select(self.intercepts, piece)
 
 
+def _rows(values: ArrayLike, name: str) -> FloatArray:
+    """One row for each unit, as a read-only float64 copy; a row that all share is held once."""
+    array = np.asarray(values)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must have one row for each unit, got shape {array.shape}")
+    if len(array) and array.strides[0] == 0:
+        return np.broadcast_to(_float64(array[:1], name), array.shape)
+    return _float64(array, name)
+
+
 def _check_row(
     breakpoints: FloatArray, slopes: FloatArray, intercepts: FloatArray, name: str
 ) -> None:
     """Refuse breakpoints out of order and pieces that do not meet, in exact arithmetic."""
     for k, t in enumerate(breakpoints):
-        if np.isnan(t) or (k and np.isfinite(t) and not breakpoints[k - 1] < t):
+        if np.isnan(t) or t == -np.inf or (k and np.isfinite(t) and not breakpoints[k - 1] < t):
             raise ValueError(f"{name}: breakpoints must increase, got {breakpoints.tolist()}")
         if np.isinf(t):
             continue
@@ -218,8 +259,41 @@ def piecewise_linear(
 
     Breakpoints at which nothing changes are left out, so that no unit switches where its
     function is one straight line.
+
+    Parameters
+    ----------
+    width : int
+        Number of units.
+    breakpoints : (K,) array_like
+        Increasing.
+    slopes, intercepts : (K + 1,) array_like
+        Piece k is ``slopes[k] * z + intercepts[k]``.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    ValueError
+        If breakpoints do not increase, or pieces do not meet.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from polyregions.network import piecewise_linear
+    >>> hat = piecewise_linear(1, [0, 1, 2], [0, 1, -1, 0], [0, 0, 2, 0])
+    >>> hat(np.array([[0.5], [1.5], [3.0]])).ravel()
+    array([0.5, 0.5, 0. ])
     """
     t, s, c = (np.asarray(v, dtype=np.float64).ravel() for v in (breakpoints, slopes, intercepts))
+    if not len(t) + 1 == len(s) == len(c):
+        raise ValueError(
+            f"{name}: K breakpoints need K + 1 slopes and intercepts, got {len(t)}, {len(s)} and "
+            f"{len(c)}"
+        )
     bends = (s[1:] != s[:-1]) | (c[1:] != c[:-1])
     keep = np.concatenate([[True], bends])
     t, s, c = (np.broadcast_to(row, (width, len(row))) for row in (t[bends], s[keep], c[keep]))
@@ -227,12 +301,57 @@ def piecewise_linear(
 
 
 def relu(width: int, name: str = "ReLU") -> Activation:
-    """``max(z, 0)``."""
+    """``max(z, 0)``.
+
+    Parameters
+    ----------
+    width : int
+        Number of units.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Activation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from polyregions.network import relu
+    >>> relu(3)(np.array([-1.0, 0.0, 2.0]))
+    array([0., 0., 2.])
+    """
     return piecewise_linear(width, [0.0], [0.0, 1.0], [0.0, 0.0], name)
 
 
 def leaky_relu(width: int, slope: float, name: str = "LeakyReLU") -> Activation:
-    """``z`` where ``z > 0``, else ``slope * z``."""
+    """``z`` where ``z > 0``, else ``slope * z``.
+
+    Parameters
+    ----------
+    width : int
+        Number of units.
+    slope : float
+        Below zero; of any sign.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    ValueError
+        If the slope is NaN or infinite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from polyregions.network import leaky_relu
+    >>> leaky_relu(2, 0.5)(np.array([-1.0, 2.0]))
+    array([-0.5,  2. ])
+    """
     return piecewise_linear(width, [0.0], [slope, 1.0], [0.0, 0.0], name)
 
 
@@ -240,8 +359,33 @@ def prelu(slopes: ArrayLike, name: str = "PReLU") -> Activation:
     """``z`` where ``z > 0``, else ``slopes[h] * z``, with one slope for each unit.
 
     A unit whose slope is 1 is a straight line and never switches.
+
+    Parameters
+    ----------
+    slopes : (n,) array_like
+        Below zero; of any sign.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    ValueError
+        If a slope is NaN, infinite or no float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from polyregions.network import prelu
+    >>> prelu([0.5, 1.0])(np.array([-1.0, -1.0]))
+    array([-0.5, -1. ])
     """
     slope = exact_float64(slopes, f"the slopes of {name}")
+    if slope.ndim != 1:
+        raise ValueError(f"the slopes of {name} must have shape (n,), got {slope.shape}")
     n = len(slope)
     breakpoints = np.where(slope == 1.0, np.inf, 0.0)[:, None]
     both = np.stack([slope, np.ones(n)], axis=1)
@@ -249,14 +393,59 @@ def prelu(slopes: ArrayLike, name: str = "PReLU") -> Activation:
 
 
 def absolute(width: int, name: str = "abs") -> Activation:
-    """``|z|``."""
+    """``|z|``.
+
+    Parameters
+    ----------
+    width : int
+        Number of units.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Activation
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from polyregions.network import absolute
+    >>> absolute(2)(np.array([-1.0, 2.0]))
+    array([1., 2.])
+    """
     return piecewise_linear(width, [0.0], [-1.0, 1.0], [0.0, 0.0], name)
 
 
 def clamp(
     width: int, low: float = -np.inf, high: float = np.inf, name: str = "clamp"
 ) -> Activation:
-    """``min(max(z, low), high)``; as in PyTorch it is `high` everywhere if ``low >= high``."""
+    """``min(max(z, low), high)``; as in PyTorch it is `high` everywhere if ``low >= high``.
+
+    Parameters
+    ----------
+    width : int
+        Number of units.
+    low, high : float
+        The bounds; ``-inf`` and ``inf`` for none.
+    name : str
+        For messages.
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    ValueError
+        If a bound is NaN, or infinite the wrong way.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from polyregions.network import clamp
+    >>> clamp(3, 0, 6)(np.array([-1.0, 2.0, 7.0]))
+    array([0., 2., 6.])
+    """
     if np.isnan(low) or np.isnan(high) or low == np.inf or high == -np.inf:
         raise ValueError(f"{name} needs bounds that are numbers, got [{low}, {high}]")
     if low >= high:
@@ -273,7 +462,7 @@ Step: TypeAlias = Affine | Scale | Activation
 
 
 @dataclass(frozen=True, eq=False)
-class Network:
+class Network(_Frozen):
     """A lowered network: steps applied one after the other.
 
     Attributes
@@ -298,6 +487,8 @@ class Network:
                     f"but what comes before it gives {width}"
                 )
             width = step.n_outputs
+            if width == 0:
+                raise ValueError(f"{step.name} has no outputs, so nothing is left of the input")
 
     @property
     def n_outputs(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -45,9 +46,11 @@ class Convention:
 
     def example(self, size: int) -> torch.Tensor:
         """A small random input, or a stack of `size` of them."""
-        generator = torch.Generator().manual_seed(0)
+        # On the CPU, whatever the default device is just now.
+        generator = torch.Generator("cpu").manual_seed(0)
         shape = (self.batch_size or size, *self.shape) if self.batched else self.shape
-        return torch.randn(shape, generator=generator).to(self.device, self.dtype)
+        values = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
+        return values.to(self.device, self.dtype)
 
 
 def convention(model: Model) -> Convention:
@@ -56,11 +59,13 @@ def convention(model: Model) -> Convention:
     Raises
     ------
     ValueError
-        If it takes neither an (N, 2) nor a (2,) tensor; the message holds what torch said.
+        If it takes neither an (N, 2) nor a (2,) tensor (the message holds what torch said), if it
+        takes not one tensor but several, or if it has no weights yet.
     """
     if isinstance(model, torch.export.ExportedProgram):
         return _program_convention(model)
     _refuse_unready(model)
+    _refuse_other_arguments(model)
     size = first_linear_width(model)
     shape = (2,) if size is None else (size,)
     problems = []
@@ -69,7 +74,7 @@ def convention(model: Model) -> Convention:
         try:
             with torch.no_grad(), unchanged(model):
                 model(call.example(3))
-        except (RuntimeError, ValueError, TypeError, IndexError, NotImplementedError) as error:
+        except _REFUSALS as error:
             problems.append(error)
         else:
             return call
@@ -79,6 +84,17 @@ def convention(model: Model) -> Convention:
         "space, which is not available yet; for now, make a 2-input model of the slice, for "
         "example with a first nn.Linear that maps the plane into the input space"
     ) from problems[0]
+
+
+# How a forward refuses an input of the wrong shape.
+_REFUSALS = (
+    RuntimeError,
+    ValueError,
+    TypeError,
+    IndexError,
+    AssertionError,
+    NotImplementedError,
+)
 
 
 def modules_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
@@ -106,9 +122,9 @@ def modules_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
 @contextmanager
 def unchanged(model: torch.nn.Module) -> Iterator[None]:
     """Put buffers and the random state back as they were, whatever a call does to them."""
-    buffers = {id(b): b for _, m in modules_of(model) for b in m._buffers.values() if b is not None}
+    slots = [(module, dict(module._buffers)) for _, module in modules_of(model)]
+    buffers = {id(b): b for _, values in slots for b in values.values() if b is not None}
     saved = [(buffer, buffer.detach().clone()) for buffer in buffers.values()]
-    slots = [(m, dict(m._buffers)) for _, m in modules_of(model)]
     with torch.random.fork_rng():
         try:
             yield
@@ -122,15 +138,34 @@ def unchanged(model: torch.nn.Module) -> Iterator[None]:
 
 
 def _refuse_unready(model: torch.nn.Module) -> None:
-    """Refuse, before the first call, what a call would change or make random."""
+    """Refuse layers without weights: lazy ones, which the first call would give random ones."""
     for path, module in modules_of(model):
         name = f"layer {path!r} ({type(module).__name__})"
-        if any(
-            torch.nn.parameter.is_lazy(p)
-            for p in (*module._parameters.values(), *module._buffers.values())
-            if p is not None
-        ):
-            raise ValueError(f"{name} has no weights yet; call the model once to make them")
+        for tensor in (*module._parameters.values(), *module._buffers.values()):
+            if tensor is None:
+                continue
+            if torch.nn.parameter.is_lazy(tensor):
+                raise ValueError(f"{name} has no weights yet; call the model once to make them")
+            if tensor.is_meta:
+                raise ValueError(
+                    f"{name} is on the meta device and has no weights; make it on another device, "
+                    "or give it some by load_state_dict(..., assign=True)"
+                )
+
+
+def _refuse_other_arguments(model: torch.nn.Module) -> None:
+    """Refuse a forward that cannot be called with one tensor."""
+    try:
+        signature = inspect.signature(model.forward)
+    except (TypeError, ValueError):  # a forward that is not written in Python does not say
+        return
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise ValueError(
+            f"the forward of {type(model).__name__} takes {signature}, and cannot be called with "
+            "one tensor. Wrap it in a module that takes the point alone and fixes all else"
+        ) from None
 
 
 def first_linear_width(model: torch.nn.Module) -> int | None:
@@ -249,8 +284,8 @@ class TorchForward:
         with torch.enable_grad():
             x = leaf.clone()  # a model may overwrite its input; a leaf it could not
             with _UnitRecorder(x, self._padded(n)) as recorder:
-                y = self._stacked(x)
-            y = y.reshape(n, -1)
+                output = self._stacked(x)
+            y = output.reshape(n, -1)
             columns = [y[:, m].sum() for m in range(y.shape[1])]
         jacobian = None
         if y.requires_grad:
@@ -258,10 +293,12 @@ class TorchForward:
                 torch.autograd.grad(column, leaf, retain_graph=True, allow_unused=True)[0]
                 for column in columns
             ]
-            zero = np.zeros(points.shape)
-            jacobian = np.stack(
-                [zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1
-            )
+            # No gradient means zero, unless the forward hides the input (torch.no_grad, detach).
+            if not (recorder.reaches(output) and any(row is None for row in rows)):
+                zero = np.zeros(points.shape)
+                jacobian = np.stack(
+                    [zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1
+                )
         none = np.empty((n, 0))
         return Sample(
             _float64(y),
@@ -297,6 +334,10 @@ class _UnitRecorder(TorchDispatchMode):
         self.pieces: list[FloatArray] = []
         self.precision = dtype_precision(x.dtype)
 
+    def reaches(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor was made from the input."""
+        return id(tensor) in self._depends
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
@@ -329,12 +370,28 @@ def dtype_precision(dtype: torch.dtype) -> Precision:
         return FLOAT64
     info = torch.finfo(dtype)
     roundoff = info.eps / 2
-    # Torch may be told to do float32 matrix products in bfloat16 or TensorFloat-32 parts.
     if dtype == torch.float32:
-        coarse = {"high": 2.0**-11, "medium": 2.0**-8}
-        roundoff = max(roundoff, coarse.get(torch.get_float32_matmul_precision(), 0.0))
+        roundoff = max(roundoff, _product_roundoff())
     name = str(dtype).removeprefix("torch.")
     return Precision(name, roundoff, info.smallest_normal, info.max)
+
+
+_TF32, _BF16 = 2.0**-11, 2.0**-8
+
+
+def _product_roundoff() -> float:
+    """What float32 matrix products add: torch may be told to do them in coarser parts."""
+    try:
+        named = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        # Torch refuses to name one once they were set for each backend, the newer way.
+        onednn = torch.backends.mkldnn
+        places = (torch.backends, torch.backends.cuda.matmul, onednn, getattr(onednn, "matmul", 0))
+        settings = {getattr(place, "fp32_precision", "none") for place in places}
+        return max(
+            {"none": 0.0, "ieee": 0.0, "tf32": _TF32}.get(setting, _BF16) for setting in settings
+        )
+    return {"highest": 0.0, "high": _TF32}.get(named, _BF16)
 
 
 def _bounds(width: int, low: Any = None, high: Any = None) -> list[Any]:

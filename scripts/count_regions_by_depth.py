@@ -32,6 +32,7 @@ from time import perf_counter
 from typing import Any, BinaryIO
 
 import polyregions as pr
+from polyregions.cli_parser import join_domain
 from polyregions.domain import as_domain
 
 EXAMPLES = """\
@@ -463,6 +464,11 @@ def positive(text: str) -> int:
     return number
 
 
+def numbers(text: str) -> tuple[float, ...]:
+    """The numbers that `join_domain` put together."""
+    return tuple(float(number) for number in text.split(",") if number)
+
+
 def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Net], Settings]:
     parser = argparse.ArgumentParser(
         description=(__doc__ or "").strip(),
@@ -481,13 +487,13 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Net], Se
     add("--budgets", type=positive, nargs="+", default=[24, 48, 96], metavar="N", help=help_budgets)
     add("--max-depth", type=positive, default=6, metavar="D", help=help_depth)
     add("--seeds", type=positive, default=10, metavar="K", help=help_seeds)
-    add("--domain", type=float, nargs="+", default=[-10, 10], metavar="X", help=help_domain)
+    add("--domain", type=numbers, default=(-10.0, 10.0), metavar="LO HI", help=help_domain)
     add("--max-regions", type=positive, default=100_000, metavar="M", help=help_limit)
     add("--csv", type=Path, default="regions_by_depth.csv", metavar="FILE", help=help_csv)
     add("--plot", type=Path, default="regions_by_depth.png", metavar="FILE", help=help_plot)
     add("--no-plot", action="store_true", help="count, and print the table only")
     add("--jobs", type=positive, default=1, metavar="J", help=help_jobs)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(join_domain(sys.argv[1:] if argv is None else list(argv)))
 
     if too_small := [budget for budget in args.budgets if budget < args.max_depth]:
         parser.error(
@@ -495,7 +501,7 @@ def parse(argv: Sequence[str] | None) -> tuple[argparse.Namespace, list[Net], Se
             "lower --max-depth or raise --budgets"
         )
     try:
-        box = as_domain(tuple(args.domain)).bounds
+        box = as_domain(args.domain).bounds
     except (TypeError, ValueError) as error:
         parser.error(f"--domain: {error}")
     for path in [args.csv, *([] if args.no_plot else [args.plot])]:

@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,21 @@ def test_count_of_linear_regions(engine: str) -> None:
     """
     counts = pr.count_regions(folds(3), (0, 1), engine=engine, linear=True)
     assert counts == pr.Counts((4, 16, 64), linear_regions=64, affine_pieces=4 * (2 * 4 - 1))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_faces_by_layer(seed: int) -> None:
+    """Against the partitions of the network's first layers, also where lines meet in one point."""
+    rng = np.random.default_rng(seed)
+    widths = [2, *rng.integers(1, 5, 3), 1]
+    layers = [
+        (rng.integers(-2, 3, (m, n)), rng.integers(-1, 2, m) if seed % 2 else np.zeros(m))
+        for n, m in pairwise(widths)
+    ]
+    part = pr.partition(layers, (-3, 3))
+    expected = [len(pr.partition(layers[: n + 1], (-3, 3))) for n in (1, 2, 3)]
+    assert engines.faces_by_layer(part) == tuple(expected)
+    assert pr.count_regions(layers, (-3, 3), engine="exact").by_layer == tuple(expected)
 
 
 def test_count_of_an_affine_network() -> None:
@@ -191,9 +207,9 @@ def interrupting(report: Reporter | None) -> object:
 
 
 @pytest.mark.parametrize("call", CALLS)
-def test_interrupted_before_the_first_layer(call: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_without_a_report(call: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("polyregions.reference.subdivide", interrupting(None))
-    with pytest.raises(pr.Interrupted, match="before the first layer") as stop:
+    with pytest.raises(pr.Interrupted, match=r"^interrupted$") as stop:
         call(CROSS, engine="rational")
     assert (stop.value.counts, stop.value.layer) == ((), 0)
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+from collections.abc import Callable
 from fractions import Fraction
 
 import numpy as np
@@ -15,6 +18,7 @@ from polyregions.network import (
     Scale,
     clamp,
     leaky_relu,
+    piecewise_linear,
     prelu,
     relu,
 )
@@ -188,3 +192,80 @@ def test_continuity_is_exact() -> None:
     """Slope 0.1 up to 3, then 0.3 constant: 3 * 0.1 is not 0.3, so this jumps by 3e-17."""
     with pytest.raises(ValueError, match="not continuous"):
         Activation(np.array([[3.0]]), np.array([[0.1, 0.0]]), np.array([[0.0, 0.3]]))
+
+
+def test_minus_infinity_is_no_breakpoint() -> None:
+    """Only +inf fills a row: a unit on piece 0 everywhere must have fewer breakpoints."""
+    with pytest.raises(ValueError, match="must increase"):
+        Activation([[-np.inf]], [[1.0, 1.0]], [[0.0, 0.0]])
+    assert Activation([[np.inf]], [[1.0, 2.0]], [[0.0, 0.0]])(np.array([3.0])).tolist() == [3.0]
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_layers_without_outputs(layer: int) -> None:
+    layers = [(np.ones((2, 2)), None), (np.ones((3, 2)), None)]
+    layers[layer] = (np.ones((0, 2)), None)
+    if layer == 0:
+        layers[1] = (np.ones((3, 0)), None)
+    with pytest.raises(ValueError, match=f"layer {layer} has no outputs"):
+        pr.lower(layers)
+
+
+def test_activations_keep_their_own_arrays() -> None:
+    arrays = [np.array([[0.0], [1.0]]), np.array([[0.0, 1.0], [1.0, 1.0]]), np.zeros((2, 2))]
+    layer = Activation(*arrays)
+    for array in arrays:
+        array[:] = 7.0  # still the caller's to change
+    assert layer.breakpoints.tolist() == [[0.0], [1.0]]
+    assert layer.slopes.tolist() == [[0.0, 1.0], [1.0, 1.0]]
+    for array in (layer.breakpoints, layer.slopes, layer.intercepts):
+        assert not array.flags.writeable
+        assert array.dtype == np.float64
+
+
+def test_activations_read_numbers_exactly() -> None:
+    for dtype in (int, np.float16, np.float32, np.longdouble, bool):
+        layer = Activation(*(np.array(a, dtype) for a in ([[0]], [[0, 1]], [[0, 0]])))
+        assert layer.slopes.dtype == np.float64
+        assert layer(np.array([-1.0, 2.0])[:, None]).ravel().tolist() == [0.0, 2.0]
+    assert Activation([[0]], [[0, 1]], [[0, 0]]).slopes.tolist() == [[0.0, 1.0]]
+    with pytest.raises(TypeError, match="real numbers"):
+        Activation([["0"]], [[0, 1]], [[0, 0]])
+    with pytest.raises(ValueError, match="no float64"):
+        Activation([[0]], [[2**53 + 1, 1]], [[0, 0]])
+    with pytest.raises(ValueError, match="one row for each unit"):
+        Activation([0], [[0, 1]], [[0, 0]])
+    with pytest.raises(ValueError, match="K breakpoints need"):
+        piecewise_linear(3, [0.0], [0.0, 1.0, 2.0], [0.0, 0.0])
+    with pytest.raises(ValueError, match=r"must have shape \(n,\)"):
+        prelu([[0.1, 0.2]])
+
+
+@pytest.mark.parametrize("again", [lambda n: pickle.loads(pickle.dumps(n)), copy.deepcopy])
+def test_copies_of_networks_are_read_only(again: Callable[[Network], Network]) -> None:
+    network = Network(
+        (
+            Affine(np.array([[1.0, 2.0], [3.0, 4.0]]), [0.5, 0.25], "first"),
+            Scale([2.0, 1.0], [1.0, 0.0], "norm", np.array([5.0, 6.0])),
+            prelu([0.5, 1.0], "own"),
+            relu(2, "shared"),
+            clamp(2, -1, 1),
+        ),
+        2,
+        ("rounded",),
+    )
+    other = again(network)
+    assert (other.n_inputs, other.notes, repr(other)) == (2, ("rounded",), repr(network))
+    for step, copied in zip(network.steps, other.steps, strict=True):
+        assert copied.name == step.name
+        for name, array in vars(step).items():
+            if isinstance(array, np.ndarray):
+                assert getattr(copied, name).tobytes() == array.tobytes()
+                assert getattr(copied, name).strides == array.strides
+                assert not getattr(copied, name).flags.writeable
+    x = np.random.default_rng(0).normal(size=(20, 2))
+    np.testing.assert_array_equal(other(x), network(x))
+
+
+def test_a_shared_row_is_pickled_once() -> None:
+    assert len(pickle.dumps(relu(100_000))) < 2000

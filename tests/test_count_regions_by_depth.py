@@ -455,3 +455,11 @@ def test_help_has_examples(script, capsys):
 def test_csv_that_cannot_be_written(script, tmp_path, capsys):
     assert run(script, tmp_path) == 2
     assert f"error: [Errno 21] Is a directory: '{tmp_path}'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["-1e3", "1e3"], ["-1e3", "-.5", "1e3", "2.5e-1"]])
+def test_domains_that_look_like_options(script, words):
+    args, _, settings = script.parse(["--domain", *words, "--budgets", "4", "--max-depth", "1"])
+    numbers = tuple(map(float, words))
+    assert args.domain == numbers
+    assert settings.box == (numbers if len(numbers) == 4 else (-1e3, -1e3, 1e3, 1e3))

@@ -11,6 +11,7 @@ from torch import nn
 
 import polyregions as pr
 from polyregions.network import Activation, Affine, Scale
+from polyregions.torch_forward import dtype_precision
 
 
 def points(n=200, size=3.0):
@@ -488,3 +489,251 @@ def test_a_model_without_weights_is_not_given_any():
 def test_casts_to_integers_are_refused():
     with pytest.raises(pr.UnsupportedLayerError, match="not continuous"):
         pr.lower(Functional(lambda x: x.to(torch.int32).to(x.dtype)))
+
+
+# -- settings and modes of torch -------------------------------------------------------------------
+
+
+@pytest.fixture
+def precision():
+    """Sets how float32 matrix products are done, and sets it back."""
+    places = {
+        "all": torch.backends,
+        "cuda": torch.backends.cuda.matmul,
+        "onednn": getattr(torch.backends.mkldnn, "matmul", None),
+    }
+    if not all(hasattr(place, "fp32_precision") for place in places.values()):
+        pytest.skip("this torch sets it for all backends at once")
+    before = {name: place.fp32_precision for name, place in places.items()}
+    yield lambda name, value: setattr(places[name], "fp32_precision", value)
+    for name, value in before.items():
+        places[name].fp32_precision = value
+
+
+@pytest.mark.parametrize(
+    ("where", "value", "roundoff"),
+    [
+        ("all", "tf32", 2.0**-11),
+        ("all", "bf16", 2.0**-8),
+        ("cuda", "tf32", 2.0**-11),
+        ("onednn", "bf16", 2.0**-8),
+        ("onednn", "ieee", 2.0**-24),
+    ],
+)
+def test_precision_that_was_set_for_a_backend(precision, where, value, roundoff):
+    """Torch's older way to ask for it raises then."""
+    precision(where, value)
+    assert dtype_precision(torch.float32).unit_roundoff == roundoff
+    assert dtype_precision(torch.float64).unit_roundoff == 2.0**-53
+    model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))
+    part = pr.partition(model)
+    assert pr.verify(part, model, resolution=10).ok
+
+
+@pytest.mark.parametrize(
+    ("name", "roundoff"), [("highest", 2.0**-24), ("high", 2.0**-11), ("medium", 2.0**-8)]
+)
+def test_precision_that_was_set_for_all(name, roundoff):
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision(name)
+        assert dtype_precision(torch.float32).unit_roundoff == roundoff
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, Wrapper])
+def test_another_default_device(wrap):
+    model = nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1))
+    with torch.device("meta"):
+        network = pr.lower(wrap(model))
+        part = pr.partition(wrap(model))
+        assert pr.verify(part, wrap(model), resolution=10).ok
+    for a, b in zip(network.steps, pr.lower(model).steps, strict=True):
+        np.testing.assert_array_equal(a(np.ones((1, a.n_inputs))), b(np.ones((1, b.n_inputs))))
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, Wrapper])
+def test_models_without_numbers(wrap):
+    with torch.device("meta"):
+        model = wrap(nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 1)))
+    with pytest.raises(ValueError, match="is on the meta device"):
+        pr.lower(model)
+
+
+def without_gradients(h):
+    with torch.no_grad():
+        return torch.relu(h)
+
+
+def partly_with_gradients(h):
+    with torch.no_grad():
+        h = torch.relu(2 * h)
+        with torch.enable_grad():
+            h = h + 1
+        return torch.abs(h - 3).neg_()
+
+
+@pytest.mark.parametrize("act", [without_gradients, partly_with_gradients])
+def test_no_grad_inside_a_forward(act):
+    model = Functional(act)
+    assert_lowers(model)
+    model = model.float()
+    part = pr.partition(model, (-3, 3))
+    report = pr.verify(part, model, resolution=30)
+    assert report.ok, str(report)
+    # The model has no Jacobian to compare with, which is not a Jacobian of zero.
+    assert "jacobians" not in [check.name for check in report.checks if check.n]
+
+
+def test_constants_worked_out_without_gradients():
+    class Doubled(Functional):
+        def forward(self, x):
+            with torch.no_grad():
+                weight = 2 * self.a.weight
+            return self.b(torch.relu(x @ weight.T))
+
+    assert_lowers(Doubled(None))
+
+
+def test_autocast_is_refused():
+    def coarse(h):
+        with torch.autocast("cpu", torch.bfloat16):
+            return torch.relu(h)
+
+    with pytest.raises(pr.UnsupportedLayerError, match=r"torch\.autocast.*model\.bfloat16"):
+        pr.lower(Functional(coarse))
+
+    def fine(h):
+        with torch.autocast("cpu", enabled=False):
+            return torch.relu(h)
+
+    assert_lowers(Functional(fine))
+
+
+# -- refusals that say why -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("act", [lambda h: h - h, lambda h: h + h, lambda h: torch.relu(h) - h])
+def test_sums_of_branches_are_refused(act):
+    with pytest.raises(pr.UnsupportedLayerError, match="joins or reuses branches"):
+        pr.lower(Functional(act))
+
+
+@pytest.mark.parametrize("act", [lambda h: h * h, lambda h: h / (h + 5), lambda h: h @ h.T @ h])
+def test_products_of_values_are_refused(act):
+    with pytest.raises(pr.UnsupportedLayerError):
+        pr.lower(Functional(act))
+    with pytest.raises(pr.UnsupportedLayerError, match="not piecewise linear"):
+        pr.lower(Functional(lambda h: h * h))
+
+
+def test_a_product_of_an_unbatched_input_with_itself():
+    class Square(nn.Module):
+        def forward(self, x):
+            assert x.ndim == 1, "one point at a time"
+            return x @ x
+
+    with pytest.raises(pr.UnsupportedLayerError, match="not piecewise linear"):
+        pr.lower(Square())
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 5), (1,), (1, 1)])
+def test_addmm_with_every_shape_of_bias(shape):
+    class Added(nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(3)
+            self.a, self.b = nn.Linear(2, 5), nn.Linear(5, 1)
+            self.bias = nn.Parameter(torch.randn(shape))
+
+        def forward(self, x):
+            return self.b(torch.relu(torch.addmm(self.bias, x, self.a.weight.T)))
+
+    assert_lowers(Added())
+
+
+def test_addmm_with_a_bias_for_each_point():
+    class Added(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(2, 4))
+            self.bias = nn.Parameter(torch.randn(3, 4))
+
+        def forward(self, x):
+            return torch.addmm(self.bias, x, self.weight)
+
+    program = torch.export.export(Added(), (torch.zeros(3, 2),))
+    with pytest.raises(pr.UnsupportedLayerError, match="axis of the batch"):
+        pr.lower(program)
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, Wrapper])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_without_statistics_is_not_told_to_call_eval(wrap, training):
+    norm = nn.BatchNorm1d(4, track_running_stats=False)
+    model = wrap(nn.Sequential(nn.Linear(2, 4), norm, nn.ReLU(), nn.Linear(4, 1))).train(training)
+    with pytest.raises(ValueError, match="no running statistics") as error:
+        pr.lower(model)
+    assert "eval()" not in str(error.value)
+
+
+def test_models_of_several_arguments_are_not_told_to_take_a_slice():
+    class Two(Functional):
+        def forward(self, x, y):
+            return self.b(self.a(x) + y)
+
+    class Named(Functional):
+        def forward(self, *, x):
+            return self.b(self.a(x))
+
+    class Optional(Functional):
+        def forward(self, x, scale=2.0, *, shift=0.5):
+            return self.b(torch.relu(self.a(x)) * scale + shift)
+
+    for model in (Two(None), Named(None)):
+        with pytest.raises(
+            ValueError, match=r"cannot be called with one tensor\. Wrap it"
+        ) as error:
+            pr.lower(model)
+        assert "slice" not in str(error.value)
+    assert_lowers(Optional(None))
+
+
+def test_networks_without_outputs():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's own, of making a layer without weights
+        model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 0))
+    with pytest.raises(ValueError, match=r"layer '2' \(Linear\) has no outputs"):
+        pr.lower(model)
+
+
+# -- warnings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrap", [lambda m: m, Wrapper])
+def test_weight_norm_of_the_old_style(wrap):
+    """Its weight is an attribute that a hook makes anew on every call."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        first = torch.nn.utils.weight_norm(nn.Linear(2, 5))
+    model = wrap(nn.Sequential(first, nn.ReLU(), nn.Linear(5, 1)))
+    network = pr.lower(model)  # warnings are errors here
+    model(torch.zeros(1, 2))
+    assert type(first.weight) is torch.Tensor
+    np.testing.assert_array_equal(network.steps[0].weight, first.weight.detach().double())
+
+
+def test_bounds_and_slopes_that_are_tensors():
+    torch.manual_seed(0)
+    first, last = nn.Linear(2, 4), nn.Linear(4, 1)
+    for act, plain in [
+        (nn.Hardtanh(torch.tensor(-0.5), torch.tensor(0.75)), nn.Hardtanh(-0.5, 0.75)),
+        (nn.LeakyReLU(torch.tensor(0.25)), nn.LeakyReLU(0.25)),
+    ]:
+        step, expected = (pr.lower(nn.Sequential(first, a, last)).steps[1] for a in (act, plain))
+        np.testing.assert_array_equal(step.breakpoints, expected.breakpoints)
+        np.testing.assert_array_equal(step.slopes, expected.slopes)
+        np.testing.assert_array_equal(step.intercepts, expected.intercepts)
+    with pytest.raises(pr.UnsupportedLayerError, match="no plain number"):
+        pr.lower(nn.Sequential(first, nn.LeakyReLU(torch.ones(4)), last))

@@ -8,12 +8,16 @@ operation on an end that is no longer current would be a branch, which is refuse
 from __future__ import annotations
 
 import operator
+import warnings
 from dataclasses import dataclass
+from functools import cached_property
+from math import prod
 from threading import Lock
 from typing import Any
 
 import torch
 from torch.export.graph_signature import InputKind, OutputKind
+from torch.utils._pytree import tree_leaves
 
 from polyregions.errors import UnsupportedLayerError
 from polyregions.lower.torch.ops import HANDLERS, Chain, Signal, Skipped
@@ -42,7 +46,9 @@ def capture(model: Model) -> tuple[Network, Convention]:
 def _export(model: torch.nn.Module, call: Convention) -> torch.export.ExportedProgram:
     try:
         # Tracing patches torch for the whole process, so one thread at a time may do it.
-        with _EXPORTING, unchanged(model):
+        with _EXPORTING, unchanged(model), warnings.catch_warnings():
+            # A weight that a hook works out anew on every call, as old-style weight norm does.
+            warnings.filterwarnings("ignore", message="The tensor attribute .* was assigned")
             return torch.export.export(model, (call.example(_BATCH),), strict=False)
     except Exception as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
@@ -59,23 +65,19 @@ class _Walk:
     call: Convention
 
     def lower(self) -> Network:
-        n_inputs = 1
-        for size in self.call.shape:
-            n_inputs *= size
-        chain = Chain(n_inputs)
-        env: dict[torch.fx.Node, Any] = {}
-        signature = self.program.graph_signature
-        specs = {spec.arg.name: spec for spec in signature.input_specs}
-        for node in self.program.graph.nodes:
-            if node.op == "placeholder":
-                env[node] = self._input(specs[node.name], chain)
-            elif node.op == "call_function":
-                env[node] = self._call(node, env, chain)
-            elif node.op == "output":
-                self._finish(node, env, chain)
-            else:
-                raise UnsupportedLayerError(f"the exported program has a {node.op} node")
+        chain = Chain(prod(self.call.shape))
+        placeholders = self.program.graph.find_nodes(op="placeholder")
+        specs = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
+        inputs = [self._input(specs[node.name], chain) for node in placeholders]
+        self._finish(self._run(self.program.graph_module, inputs, chain), chain)
         return chain.network()
+
+    @cached_property
+    def _batch(self) -> Any:
+        """Length of the input's first axis: a number, or a symbol for any number."""
+        (name,) = self.program.graph_signature.user_inputs
+        nodes = self.program.graph.find_nodes(op="placeholder")
+        return next(node.meta["val"].shape[0] for node in nodes if node.name == name)
 
     def _input(self, spec: Any, chain: Chain) -> Any:
         if spec.kind == InputKind.USER_INPUT:
@@ -87,30 +89,64 @@ class _Walk:
         # A copy: the program may change it in place, as a batch norm in train mode does.
         return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
+    def _run(self, module: torch.fx.GraphModule, inputs: list[Any], chain: Chain) -> Any:
+        """Walk a graph, the program's own or one that it calls, and return its outputs."""
+        env: dict[torch.fx.Node, Any] = {}
+        waiting = iter(inputs)
+        for node in module.graph.nodes:
+            if node.op == "placeholder":
+                env[node] = next(waiting)
+            elif node.op == "get_attr":
+                env[node] = operator.attrgetter(str(node.target))(module)
+            elif node.op == "call_function":
+                env[node] = self._call(node, env, chain)
+            elif node.op == "output":
+                return torch.fx.map_arg(node.args[0], lambda n: env[n])
+            else:
+                raise UnsupportedLayerError(f"the exported program has a {node.op} node")
+        raise AssertionError("every graph ends in its output")
+
     def _call(self, node: torch.fx.Node, env: dict[torch.fx.Node, Any], chain: Chain) -> Any:
         given: Any = (node.args, node.kwargs)
         args, kwargs = torch.fx.map_arg(given, lambda n: env[n])
-        inputs = [env[n] for n in node.all_input_nodes]
+        if isinstance(node.target, torch._ops.HigherOrderOperator):
+            return self._call_graph(node, args, chain)
+        # Every use counts, also the second of the same value.
+        inputs = tree_leaves((args, kwargs))
+        signals = [value for value in inputs if isinstance(value, Signal)]
         if node.target is operator.getitem and not isinstance(args[0], Signal | Skipped):
             return args[0][args[1]]
-        if any(isinstance(value, Skipped) for value in inputs) and not any(
-            isinstance(value, Signal) for value in inputs
-        ):
+        if not signals and any(isinstance(value, Skipped) for value in inputs):
             return Skipped()
-        if not any(isinstance(value, Signal) for value in inputs):
+        if not signals:
             with torch.no_grad():
                 return node.target(*args, **kwargs)  # type: ignore[operator]
         where = describe(node)
-        chain.check_current([value for value in inputs if isinstance(value, Signal)], where)
+        chain.check_current(signals, where, multiplies=_name(node) in _PRODUCTS)
         result = self._handle(node, where, args, kwargs, chain)
         if isinstance(result, Signal) and _is_in_place(node):
             env[node.args[0]] = result  # type: ignore[index]
         return result
 
+    def _call_graph(self, node: torch.fx.Node, args: Any, chain: Chain) -> Any:
+        """A part of the forward that runs in some mode."""
+        name, where = _name(node), describe(node)
+        if name == "wrap_with_set_grad_enabled":
+            _, graph, *operands = args
+            return self._run(graph, operands, chain)
+        if name == "wrap_with_autocast":
+            _, _, enabled, _, graph, *operands = args
+            if not enabled:
+                return self._run(graph, operands, chain)
+            raise UnsupportedLayerError(
+                f"{where}: the forward rounds its weights by torch.autocast, so its regions are "
+                "not those of the weights it has. Leave autocast out of the forward; to partition "
+                "the rounded network, convert the model, for example by model.bfloat16()"
+            )
+        raise unsupported(name, where)
+
     def _handle(self, node: torch.fx.Node, where: str, args: Any, kwargs: Any, chain: Chain) -> Any:
-        target = node.target
-        packet = getattr(target, "overloadpacket", target)
-        name = getattr(packet, "__name__", str(packet))
+        name = _name(node)
         handler = HANDLERS.get(name.removesuffix("_") if name not in HANDLERS else name)
         if handler is None:
             raise unsupported(name, where)
@@ -128,32 +164,21 @@ class _Walk:
         """Shape of one input's part of a value."""
         if not self.call.batched:
             return tuple(int(n) for n in value.shape)
-        batch = self._batch()
-        if value.ndim == 0 or value.shape[0] != batch:
+        if value.ndim == 0 or value.shape[0] != self._batch:
             raise UnsupportedLayerError(
                 f"{where} moves or mixes the axis of the batch: its result has shape "
-                f"{tuple(value.shape)}, where the first axis should be the batch of {batch}"
+                f"{tuple(value.shape)}, where the first axis should be the batch of {self._batch}"
             )
         return tuple(int(n) for n in value.shape[1:])
 
-    def _batch(self) -> Any:
-        name = self.program.graph_signature.user_inputs[0]
-        for node in self.program.graph.nodes:
-            if node.op == "placeholder" and node.name == name:
-                return node.meta["val"].shape[0]
-        raise AssertionError("an exported program has a node for each of its inputs")
-
-    def _finish(self, node: torch.fx.Node, env: dict[torch.fx.Node, Any], chain: Chain) -> None:
+    def _finish(self, values: Any, chain: Chain) -> None:
         specs = self.program.graph_signature.output_specs
         if any(spec.kind == OutputKind.BUFFER_MUTATION for spec in specs):
             raise ValueError(
                 "the model changes its own buffers when called; call model.eval() first"
             )
-        outputs = [
-            env[n]
-            for n, spec in zip(node.args[0], specs, strict=True)  # type: ignore[arg-type]
-            if spec.kind == OutputKind.USER_OUTPUT
-        ]
+        pairs = zip(values, specs, strict=True)
+        outputs = [value for value, spec in pairs if spec.kind == OutputKind.USER_OUTPUT]
         if len(outputs) != 1:
             raise UnsupportedLayerError(
                 f"the model returns {len(outputs)} tensors; wrap it so that it returns one"
@@ -161,6 +186,18 @@ class _Walk:
         if not isinstance(outputs[0], Signal):
             raise ValueError("the model's output does not depend on its input")
         chain.check_current(outputs, "the output")
+
+
+def _name(node: torch.fx.Node) -> str:
+    """The operation's name, without its overload."""
+    packet = getattr(node.target, "overloadpacket", node.target)
+    return str(getattr(packet, "__name__", packet))
+
+
+# Operations that are no longer piecewise linear where two operands depend on the input.
+_PRODUCTS = frozenset(
+    ("mul", "mul_", "div", "div_", "matmul", "mm", "mv", "bmm", "dot", "linear", "einsum", "pow")
+)
 
 
 def _is_in_place(node: torch.fx.Node) -> bool:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from polyregions import network
+from polyregions.errors import UnsupportedLayerError
 from polyregions.lower.torch import tensors
 from polyregions.network import Affine, Network, Step
 
@@ -85,7 +86,7 @@ def _relu(layer: nn.ReLU, width: int, name: str) -> Step:
 
 @_handles(nn.LeakyReLU)
 def _leaky_relu(layer: nn.LeakyReLU, width: int, name: str) -> Step:
-    return network.leaky_relu(width, layer.negative_slope, name)
+    return network.leaky_relu(width, number(layer.negative_slope, name), name)
 
 
 @_handles(nn.PReLU)
@@ -98,7 +99,7 @@ def _prelu(layer: nn.PReLU, width: int, name: str) -> Step:
 
 @_handles(nn.ReLU6, nn.Hardtanh)
 def _hardtanh(layer: nn.Hardtanh, width: int, name: str) -> Step:
-    return network.clamp(width, layer.min_val, layer.max_val, name)
+    return network.clamp(width, number(layer.min_val, name), number(layer.max_val, name), name)
 
 
 @_handles(nn.Identity, nn.Flatten)
@@ -115,7 +116,9 @@ def _dropout(layer: nn.Dropout, width: int, name: str) -> None:
 
 @_handles(nn.BatchNorm1d)
 def _batch_norm(layer: nn.BatchNorm1d, width: int, name: str) -> Step:
-    if layer.training or layer.running_mean is None or layer.running_var is None:
+    if layer.running_mean is None or layer.running_var is None:
+        raise without_statistics(name)
+    if layer.training:
         raise in_train_mode(name, "normalises by the batch it sees")
     return tensors.batch_norm(
         layer.weight, layer.bias, layer.running_mean, layer.running_var, layer.eps, name
@@ -126,9 +129,33 @@ def in_train_mode(name: str, what: str) -> ValueError:
     """The error for a layer that is no function of one input alone while training."""
     return ValueError(
         f"{name} is in train mode, where it {what}, so the network is no function of its input; "
-        "call model.eval() first (a batch norm also needs running statistics)"
+        "call model.eval() first"
+    )
+
+
+def without_statistics(name: str) -> ValueError:
+    """The error for a batch norm that is no function of one input alone in any mode."""
+    return ValueError(
+        f"{name} keeps no running statistics (track_running_stats=False), so it normalises by the "
+        "batch it sees, in eval mode too, and the network is no function of its input; train it "
+        "with track_running_stats=True"
     )
 
 
 def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool | torch.SymBool)
+
+
+def number(value: Any, name: str) -> float:
+    """A slope or bound, which may have been given as a tensor.
+
+    Raises
+    ------
+    UnsupportedLayerError
+        If it is neither a number nor a tensor of one element.
+    """
+    if isinstance(value, torch.Tensor) and value.numel() == 1:
+        return float(tensors.read(value.double(), f"a bound or slope of {name}").item())
+    if not is_number(value):
+        raise UnsupportedLayerError(f"{name} has a bound or slope that is no plain number")
+    return float(value)

@@ -13,7 +13,7 @@ import torch
 from polyregions import network
 from polyregions.errors import UnsupportedLayerError
 from polyregions.lower.torch import tensors
-from polyregions.lower.torch.modules import in_train_mode, is_number
+from polyregions.lower.torch.modules import in_train_mode, is_number, without_statistics
 from polyregions.network import Affine, FloatArray, Network, Scale, Step
 
 
@@ -46,8 +46,13 @@ class Chain:
         self.steps.append(step)
         return self.signal((step.n_outputs,) if shape is None else shape)
 
-    def check_current(self, signals: list[Signal], where: str) -> None:
+    def check_current(self, signals: list[Signal], where: str, *, multiplies: bool = False) -> None:
         """Refuse a value that other steps have left behind, and two values at once."""
+        if multiplies and len(signals) > 1:
+            raise UnsupportedLayerError(
+                f"{where} is a product or quotient of values that all depend on the input; that "
+                "is not piecewise linear, so there are no linear regions"
+            )
         if any(s.position != len(self.steps) for s in signals) or len(signals) > 1:
             raise UnsupportedLayerError(
                 f"{where} joins or reuses branches of the network (a residual connection, say). "
@@ -122,11 +127,7 @@ def _apply(
 ) -> Signal:
     """Apply a matrix to the last axis of a value."""
     width = weight.shape[0]
-    offset: FloatArray = (
-        np.zeros(width)
-        if bias is None
-        else np.broadcast_to(tensors.read(bias, f"the bias of {where}"), (width,))
-    )
+    offset = np.zeros(width) if bias is None else _per_value(bias, (width,), where)
     if weight.ndim != 2 or not x.shape or weight.shape[1] != x.shape[-1]:
         raise UnsupportedLayerError(f"{where} has operands of shapes that are not supported")
     copies = prod(x.shape[:-1])
@@ -281,7 +282,9 @@ def _batch_norm(
     eps: float,
     cudnn_enabled: bool = False,
 ) -> Signal:
-    if training or mean is None or variance is None:
+    if mean is None or variance is None:
+        raise without_statistics(where)
+    if training:
         raise in_train_mode(where, "normalises by the batch it sees")
     step = tensors.batch_norm(weight, bias, mean, variance, eps, where)
     assert step.shift_magnitude is not None

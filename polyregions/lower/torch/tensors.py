@@ -13,6 +13,8 @@ from polyregions.network import FloatArray, Scale
 
 def read(tensor: torch.Tensor, name: str) -> FloatArray:
     """A float tensor as a float64 array, exactly."""
+    if tensor.is_meta:
+        raise ValueError(f"{name} is on the meta device, where tensors hold no numbers")
     if not tensor.is_floating_point():
         raise TypeError(f"{name} must be a floating-point tensor, got {tensor.dtype}")
     array: FloatArray = tensor.detach().cpu().to(torch.float64).numpy()
