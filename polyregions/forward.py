@@ -26,13 +26,15 @@ class Sample:
     ----------
     values : (N, M) float64
     jacobian : (N, M, 2) float64 or None
-        None if the model's forward does not record gradients.
+        None if the model's forward has no derivative to offer; `limitation` says why.
     preactivation : (N, H) float64
         Computed pre-activations of all units, in order.
     pattern : (N, H) uint8
         The piece of every unit, from its computed pre-activation.
     precision : Precision
         The coarsest arithmetic that the forward used.
+    limitation : str
+        What the forward does, or cannot do, where there is no Jacobian.
     """
 
     values: FloatArray
@@ -40,6 +42,7 @@ class Sample:
     preactivation: FloatArray
     pattern: ByteArray
     precision: Precision
+    limitation: str = ""
 
 
 class Forward(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -241,27 +242,24 @@ class TorchForward:
             np.concatenate([p.preactivation for p in parts]),
             np.concatenate([p.pattern for p in parts]),
             max((p.precision for p in parts), key=lambda p: p.unit_roundoff),
+            next((p.limitation for p in parts if p.limitation), ""),
         )
 
     def _sample(self, points: FloatArray) -> Sample:
         n = len(points)
         leaf = self._tensor(points).requires_grad_()
-        with torch.enable_grad():
-            x = leaf.clone()  # a model may overwrite its input; a leaf it could not
-            with _UnitRecorder(x, self._padded(n)) as recorder:
-                y = self._stacked(x)
-            y = y.reshape(n, -1)
-            columns = [y[:, m].sum() for m in range(y.shape[1])]
-        jacobian = None
-        if y.requires_grad:
-            rows = [
-                torch.autograd.grad(column, leaf, retain_graph=True, allow_unused=True)[0]
-                for column in columns
-            ]
-            zero = np.zeros(points.shape)
-            jacobian = np.stack(
-                [zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1
-            )
+        jacobian, limitation = None, ""
+        try:
+            with torch.enable_grad():
+                y, recorder = self._record(leaf)
+                jacobian = self._jacobian(leaf, y)
+        except RuntimeError as error:  # what autograd raises where there is no derivative
+            limitation = f"cannot be differentiated: {_first_sentence(error)}"
+            with torch.no_grad():
+                y, recorder = self._record(leaf)
+        else:
+            if jacobian is None:
+                limitation = "records no gradients"
         none = np.empty((n, 0))
         return Sample(
             _float64(y),
@@ -269,7 +267,31 @@ class TorchForward:
             np.concatenate([none, *(z[:n] for z in recorder.preactivations)], axis=1),
             np.concatenate([none, *(k[:n] for k in recorder.pieces)], axis=1).astype(np.uint8),
             recorder.precision,
+            limitation,
         )
+
+    def _record(self, leaf: torch.Tensor) -> tuple[torch.Tensor, _UnitRecorder]:
+        """Values, (N, M), at the inputs `leaf`, and what the units did."""
+        x = leaf.clone()  # a model may overwrite its input; a leaf it could not
+        with _UnitRecorder(x, self._padded(len(leaf))) as recorder:
+            y = self._stacked(x)
+        return y.reshape(len(leaf), -1), recorder
+
+    def _jacobian(self, leaf: torch.Tensor, y: torch.Tensor) -> FloatArray | None:
+        """Derivatives of `y` by `leaf`, (N, M, n_inputs); None if none are recorded."""
+        if not y.requires_grad:
+            return None
+        rows = [
+            torch.autograd.grad(y[:, m].sum(), leaf, retain_graph=True, allow_unused=True)[0]
+            for m in range(y.shape[1])
+        ]
+        n = len(leaf)
+        zero = np.zeros((n, leaf[0].numel()))
+        return np.stack([zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1)
+
+
+def _first_sentence(error: Exception) -> str:
+    return re.split(r"[.:;]\s|\n", str(error).strip())[0] or type(error).__name__
 
 
 def _chunks(points: FloatArray) -> Iterator[FloatArray]:

@@ -31,6 +31,13 @@ def kernel(function: Any) -> Any:
     return njit(cache=True, nogil=True, error_model="numpy")(function)
 
 
+def frozen(array: Any) -> Any:
+    """A read-only view: kernels would be compiled anew for arrays that may be written to."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @kernel
 def orientation(table, a, b, px, py):
     """1, -1 where a point is certainly on the left, right of the line from vertex a to b; else 0.
@@ -266,6 +273,9 @@ class Walker:
         face_offsets: IntArray,
         face_vertices: IntArray,
     ) -> None:
+        table, corners, face_offsets, face_vertices = map(
+            frozen, (table, corners, face_offsets, face_vertices)
+        )
         n_sides = len(face_vertices)
         sizes = np.diff(face_offsets)
         side_face = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
@@ -290,6 +300,7 @@ class Walker:
         order = np.empty(n, dtype=np.int64)
         cell = np.empty(n, dtype=np.int32)
         width = min(int((n / 3) ** 0.5) + 1, 2048)
+        points = frozen(points)
         start, stop = extent(points, self._low, self._high)
         # Cells only make walks short; points too close for them may all be in one.
         size = np.maximum(stop - start, 0.0)
@@ -305,5 +316,5 @@ class Walker:
         found = np.full(len(points), -1, dtype=np.int64)
         order = self.order(points)
         with Crew() as crew:
-            crew.call(len(order), _GRAIN, walk, order, points, *self._complex, found)
+            crew.call(len(order), _GRAIN, walk, order, frozen(points), *self._complex, found)
         return found
