@@ -232,9 +232,9 @@ class TorchForward:
             y = self._stacked(x)
         return _float64(y).reshape(len(points), -1), recorder.precision
 
-    def sample(self, points: FloatArray) -> Sample:
-        """Values, Jacobians and patterns at points (N, 2)."""
-        parts = [self._sample(p) for p in _chunks(points)]
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        """Values, patterns and, if wanted, Jacobians at points (N, 2)."""
+        parts = [self._sample(p, with_jacobian) for p in _chunks(points)]
         jacobians = [p.jacobian for p in parts if p.jacobian is not None]
         return Sample(
             np.concatenate([p.values for p in parts]),
@@ -245,20 +245,20 @@ class TorchForward:
             next((p.limitation for p in parts if p.limitation), ""),
         )
 
-    def _sample(self, points: FloatArray) -> Sample:
+    def _sample(self, points: FloatArray, with_jacobian: bool) -> Sample:
         n = len(points)
-        leaf = self._tensor(points).requires_grad_()
+        leaf = self._tensor(points).requires_grad_(with_jacobian)
         jacobian, limitation = None, ""
         try:
-            with torch.enable_grad():
+            with torch.set_grad_enabled(with_jacobian):
                 y, recorder = self._record(leaf)
-                jacobian = self._jacobian(leaf, y)
+                jacobian = self._jacobian(leaf, y) if with_jacobian else None
         except RuntimeError as error:  # what autograd raises where there is no derivative
             limitation = f"cannot be differentiated: {_first_sentence(error)}"
             with torch.no_grad():
                 y, recorder = self._record(leaf)
         else:
-            if jacobian is None:
+            if with_jacobian and jacobian is None:
                 limitation = "records no gradients"
         none = np.empty((n, 0))
         return Sample(

@@ -218,7 +218,7 @@ class _Verifier:
         for some in self._chunks(len(by_face)):
             chosen = by_face[some]
             points, at = grid[chosen], face[chosen]
-            sample = self._sample(points)
+            sample = self._sample(points, with_jacobian=True)
             bound = forward_bound(self.network, points, sample.precision)
             checks["patterns"].append(self._patterns("patterns", at, points, sample, bound))
             checks["values"].append(self._values("values", at, points, sample, bound))
@@ -266,9 +266,11 @@ class _Verifier:
         lines = self.forward.representable(lines)
         return np.unique(lines[:, 0]), np.unique(lines[:, 1])
 
-    def _sample(self, points: FloatArray) -> Sample:
+    def _sample(self, points: FloatArray, *, with_jacobian: bool = False) -> Sample:
         if not len(points):  # take the shapes of a sample of one
-            one = self._sample(self.forward.representable(self.part.domain.xy[:1]))
+            one = self._sample(
+                self.forward.representable(self.part.domain.xy[:1]), with_jacobian=with_jacobian
+            )
             return replace(
                 one,
                 values=one.values[:0],
@@ -276,7 +278,7 @@ class _Verifier:
                 preactivation=one.preactivation[:0],
                 pattern=one.pattern[:0],
             )
-        sample = self.forward.sample(points)
+        sample = self.forward.sample(points, with_jacobian=with_jacobian)
         if sample.pattern.shape[1] != self.part.n_units:
             raise ValueError(
                 f"the model's forward shows {sample.pattern.shape[1]} units, the partition has "

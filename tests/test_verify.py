@@ -330,9 +330,9 @@ def test_taking_fewer_samples_at_once_changes_nothing(case, part, model, monkeyp
 def test_no_more_samples_at_once_than_memory_is_meant_for(part, model, monkeypatch):
     sizes = []
 
-    def noted(self, points):
+    def noted(self, points, **options):
         sizes.append(len(points))
-        return sample(self, points)
+        return sample(self, points, **options)
 
     sample = verify_module._Verifier._sample
     monkeypatch.setattr(verify_module._Verifier, "_sample", noted)
