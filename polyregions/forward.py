@@ -26,13 +26,16 @@ class Sample:
     ----------
     values : (N, M) float64
     jacobian : (N, M, 2) float64 or None
-        None if the model's forward does not record gradients.
+        None if it was not asked for, or if the model's forward has no derivative to offer;
+        `limitation` says why.
     preactivation : (N, H) float64
         Computed pre-activations of all units, in order.
     pattern : (N, H) uint8
         The piece of every unit, from its computed pre-activation.
     precision : Precision
         The coarsest arithmetic that the forward used.
+    limitation : str
+        What the forward does, or cannot do, where there is no Jacobian.
     """
 
     values: FloatArray
@@ -40,6 +43,7 @@ class Sample:
     preactivation: FloatArray
     pattern: ByteArray
     precision: Precision
+    limitation: str = ""
 
 
 class Forward(Protocol):
@@ -51,8 +55,8 @@ class Forward(Protocol):
     def values(self, points: FloatArray) -> FloatArray:
         """Values, (N, M) float64, at points (N, n_inputs) float64."""
 
-    def sample(self, points: FloatArray) -> Sample:
-        """Values, Jacobians and patterns at representable points."""
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        """Values, patterns and, if wanted, Jacobians at representable points."""
 
 
 def forward_of(model: Any) -> Forward:
@@ -86,7 +90,7 @@ class ArrayForward:
             x = x @ weight.T + bias
         return x
 
-    def sample(self, points: FloatArray) -> Sample:
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
         x = points
         jacobian = np.broadcast_to(np.eye(points.shape[1]), (len(points), *[points.shape[1]] * 2))
         before = [np.empty((len(points), 0))]
@@ -95,11 +99,13 @@ class ArrayForward:
                 before.append(x)
                 active = x > 0
                 x = np.where(active, x, 0.0)
-                jacobian = np.where(active[:, :, None], jacobian, 0.0)
+                if with_jacobian:
+                    jacobian = np.where(active[:, :, None], jacobian, 0.0)
             x = x @ weight.T + bias
-            jacobian = weight @ jacobian
+            if with_jacobian:
+                jacobian = weight @ jacobian
         z = np.concatenate(before, axis=1)
-        return Sample(x, jacobian, z, (z > 0).astype(np.uint8), FLOAT64)
+        return Sample(x, jacobian if with_jacobian else None, z, (z > 0).astype(np.uint8), FLOAT64)
 
 
 class NetworkForward:
@@ -114,7 +120,7 @@ class NetworkForward:
     def values(self, points: FloatArray) -> FloatArray:
         return self._network(points)
 
-    def sample(self, points: FloatArray) -> Sample:
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
         x = points
         jacobian = np.broadcast_to(np.eye(points.shape[1]), (len(points), *[points.shape[1]] * 2))
         before = [np.empty((len(points), 0))]
@@ -123,11 +129,13 @@ class NetworkForward:
             if isinstance(step, Activation):
                 before.append(x)
                 pieces.append(step.piece(x))
-                jacobian = step.select(step.slopes, pieces[-1])[:, :, None] * jacobian
-            elif isinstance(step, Affine):
-                jacobian = step.weight @ jacobian
-            else:
-                jacobian = step.scale[:, None] * jacobian
+            if with_jacobian:
+                if isinstance(step, Activation):
+                    jacobian = step.select(step.slopes, pieces[-1])[:, :, None] * jacobian
+                elif isinstance(step, Affine):
+                    jacobian = step.weight @ jacobian
+                else:
+                    jacobian = step.scale[:, None] * jacobian
             x = step(x)
         z, pattern = np.concatenate(before, axis=1), np.concatenate(pieces, axis=1)
-        return Sample(x, jacobian, z, pattern, FLOAT64)
+        return Sample(x, jacobian if with_jacobian else None, z, pattern, FLOAT64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -266,9 +267,9 @@ class TorchForward:
             y = self._stacked(x)
         return _float64(y).reshape(len(points), -1), recorder.precision
 
-    def sample(self, points: FloatArray) -> Sample:
-        """Values, Jacobians and patterns at points (N, 2)."""
-        parts = [self._sample(p) for p in _chunks(points)]
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        """Values, patterns and, if wanted, Jacobians at points (N, 2)."""
+        parts = [self._sample(p, with_jacobian) for p in _chunks(points)]
         jacobians = [p.jacobian for p in parts if p.jacobian is not None]
         return Sample(
             np.concatenate([p.values for p in parts]),
@@ -276,37 +277,62 @@ class TorchForward:
             np.concatenate([p.preactivation for p in parts]),
             np.concatenate([p.pattern for p in parts]),
             max((p.precision for p in parts), key=lambda p: p.unit_roundoff),
+            next((p.limitation for p in parts if p.limitation), ""),
         )
 
-    def _sample(self, points: FloatArray) -> Sample:
+    def _sample(self, points: FloatArray, with_jacobian: bool) -> Sample:
         n = len(points)
-        leaf = self._tensor(points).requires_grad_()
-        with torch.enable_grad():
-            x = leaf.clone()  # a model may overwrite its input; a leaf it could not
-            with _UnitRecorder(x, self._padded(n)) as recorder:
-                output = self._stacked(x)
-            y = output.reshape(n, -1)
-            columns = [y[:, m].sum() for m in range(y.shape[1])]
-        jacobian = None
-        if y.requires_grad:
-            rows = [
-                torch.autograd.grad(column, leaf, retain_graph=True, allow_unused=True)[0]
-                for column in columns
-            ]
-            # No gradient means zero, unless the forward hides the input (torch.no_grad, detach).
-            if not (recorder.reaches(output) and any(row is None for row in rows)):
-                zero = np.zeros(points.shape)
-                jacobian = np.stack(
-                    [zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1
-                )
+        leaf = self._tensor(points).requires_grad_(with_jacobian)
+        jacobian, limitation = None, ""
+        try:
+            with torch.set_grad_enabled(with_jacobian):
+                output, recorder = self._record(leaf)
+                jacobian = self._jacobian(leaf, output, recorder) if with_jacobian else None
+        except RuntimeError as error:  # what autograd raises where there is no derivative
+            limitation = f"cannot be differentiated: {_first_sentence(error)}"
+            with torch.no_grad():
+                output, recorder = self._record(leaf)
+        else:
+            if with_jacobian and jacobian is None:
+                limitation = "records no gradients"
         none = np.empty((n, 0))
         return Sample(
-            _float64(y),
+            _float64(output).reshape(n, -1),
             jacobian,
             np.concatenate([none, *(z[:n] for z in recorder.preactivations)], axis=1),
             np.concatenate([none, *(k[:n] for k in recorder.pieces)], axis=1).astype(np.uint8),
             recorder.precision,
+            limitation,
         )
+
+    def _record(self, leaf: torch.Tensor) -> tuple[torch.Tensor, _UnitRecorder]:
+        """The output at the inputs `leaf`, and what the units did."""
+        x = leaf.clone()  # a model may overwrite its input; a leaf it could not
+        with _UnitRecorder(x, self._padded(len(leaf))) as recorder:
+            output = self._stacked(x)
+        return output, recorder
+
+    def _jacobian(
+        self, leaf: torch.Tensor, output: torch.Tensor, recorder: _UnitRecorder
+    ) -> FloatArray | None:
+        """Derivatives of the output by `leaf`, (N, M, n_inputs); None if none are recorded."""
+        if not output.requires_grad:
+            return None
+        y = output.reshape(len(leaf), -1)
+        rows = [
+            torch.autograd.grad(y[:, m].sum(), leaf, retain_graph=True, allow_unused=True)[0]
+            for m in range(y.shape[1])
+        ]
+        # No gradient means zero, unless the forward hides the input (torch.no_grad, detach).
+        if recorder.reaches(output) and any(row is None for row in rows):
+            return None
+        n = len(leaf)
+        zero = np.zeros((n, leaf[0].numel()))
+        return np.stack([zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1)
+
+
+def _first_sentence(error: Exception) -> str:
+    return re.split(r"[.:;]\s|\n", str(error).strip())[0] or type(error).__name__
 
 
 def _chunks(points: FloatArray) -> Iterator[FloatArray]:

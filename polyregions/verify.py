@@ -8,7 +8,7 @@ sides, worked out for each sample (see `polyregions.rounding`); nothing is guess
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -26,6 +26,9 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 
 _U64 = 2.0**-53
 _TINY = 2.0**-1022
+# Samples taken at once, and how many numbers of one kind they may have: about 16 MB.
+_POINTS_AT_ONCE = 1 << 15
+_NUMBERS_AT_ONCE = 1 << 21
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Verification:
         The arithmetic of the model's own forward, such as ``"float32"``.
     checks : tuple of Check
         Every comparison made: ``coverage``, ``patterns``, ``values``, ``jacobians``,
-        ``finite differences``, ``interior points``, ``creases`` and ``complex``.
+        ``finite differences``, ``interior points``, ``edges`` and ``complex``.
     n_samples : int
         Grid points inside the domain.
     n_straddling : int
@@ -137,8 +140,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     the activation pattern, the values and the Jacobian must be those of the face that the
     partition locates there, and `numpy.gradient` of the values must be the face's gradient
     wherever the whole stencil lies in one face. One point inside each face (also of those that
-    the grid misses) and both ends of every edge are checked as well: there the unit that made the
-    edge must be at its breakpoint. Last, the partition's own certificate must hold.
+    the grid misses) and every vertex are checked as well: there the units that made the edges that
+    end in it must be at their breakpoints. Last, the partition's own certificate must hold.
 
     Parameters
     ----------
@@ -157,6 +160,15 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     ------
     ValueError
         If the model has other units or outputs than the partition, or resolution is below 3.
+
+    Notes
+    -----
+    Samples are taken and compared some at a time, so that memory does not grow with their number
+    but for the values on the grid. Time is mostly that of the bounds, which take a few forward
+    passes in float64 each.
+
+    A model that works in place on what its derivative needs, or uses operations that have none,
+    is checked without its Jacobian; the report says so.
 
     Examples
     --------
@@ -184,6 +196,11 @@ class _Verifier:
         self.network = network
         self.forward = forward
         self.resolution = resolution
+        self.breakpoints = _breakpoints(network)
+        # A sample has this many numbers, or its bounds do on the way.
+        width = max([network.n_inputs, *(step.n_outputs for step in network.steps)])
+        numbers = network.n_units + network.n_outputs * (width + 2)
+        self._at_once = max(1, min(_POINTS_AT_ONCE, _NUMBERS_AT_ONCE // numbers))
 
     def run(self) -> Verification:
         part = self.part
@@ -191,35 +208,54 @@ class _Verifier:
         grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
         face = part.locate(grid)
         inside = _inside(part.domain, grid) | (face >= 0)
-        located = face >= 0
-        points, at = grid[located], face[located]
-        sample = self._sample(points)
-        bound = forward_bound(self.network, points, sample.precision)
+        located = np.flatnonzero(face >= 0)
 
-        hit = np.unique(at)
+        values, errors = np.full((2, len(grid), part.n_outputs), np.nan)
+        checks: dict[str, list[Check]] = {"patterns": [], "values": [], "jacobians": []}
+        # By faces, so that what is worked out for each serves all its points at once.
+        by_face = located[np.argsort(face[located], kind="stable")]
+        precision = None
+        for some in self._chunks(len(by_face)):
+            chosen = by_face[some]
+            points, at = grid[chosen], face[chosen]
+            sample = self._sample(points, with_jacobian=True)
+            bound = forward_bound(self.network, points, sample.precision)
+            checks["patterns"].append(self._patterns("patterns", at, points, sample, bound))
+            checks["values"].append(self._values("values", at, points, sample, bound))
+            checks["jacobians"].append(self._jacobians(at, points, sample))
+            values[chosen], errors[chosen] = sample.values, bound.values
+            precision = sample.precision
+        assert precision is not None  # there is one chunk at least, even if it is empty
+
+        hit = np.unique(face[located])
         missed = np.setdiff1d(np.arange(part.n_faces), hit)
-        differences, straddling = self._finite_differences(x, y, face, located, sample, bound)
-        checks = [
-            _count("coverage", ~located[inside], lambda i: f"no face at {grid[inside][i]}"),
-            self._patterns("patterns", at, points, sample, bound),
-            self._values("values", at, points, sample, bound),
-            self._jacobians(at, points, sample),
+        differences, straddling = self._finite_differences(x, y, face, values, errors)
+        all_checks = [
+            _count("coverage", face[inside] < 0, lambda i: f"no face at {grid[inside][i]}"),
+            *map(_merge, checks.values()),
             differences,
             self._interior_points(),
-            self._creases(),
+            self._edges(),
             self._complex(),
         ]
-        return Verification(
-            ok=not any(check.n_wrong for check in checks) and bool(checks[2].n or not len(points)),
+        report = Verification(
+            ok=not any(check.n_wrong for check in all_checks),
             resolution=self.resolution,
-            precision=sample.precision.name,
-            checks=tuple(checks),
-            n_samples=len(points),
+            precision=precision.name,
+            checks=tuple(all_checks),
+            n_samples=len(located),
             n_straddling=straddling,
             n_hit=len(hit),
             missed_faces=missed,
             missed_areas=part.areas[missed],
         )
+        said_something = report.check("values").n or not report.n_samples
+        return replace(report, ok=report.ok and bool(said_something))
+
+    def _chunks(self, n: int) -> Iterator[slice]:
+        """Ranges that cover 0..n, at least one, with as many samples as are taken at once."""
+        for begin in range(0, max(n, 1), self._at_once):
+            yield slice(begin, min(begin + self._at_once, n))
 
     def _axes(self) -> tuple[FloatArray, FloatArray]:
         """Grid coordinates that the model's dtype represents exactly."""
@@ -230,14 +266,19 @@ class _Verifier:
         lines = self.forward.representable(lines)
         return np.unique(lines[:, 0]), np.unique(lines[:, 1])
 
-    def _sample(self, points: FloatArray) -> Sample:
+    def _sample(self, points: FloatArray, *, with_jacobian: bool = False) -> Sample:
         if not len(points):  # take the shapes of a sample of one
-            one = self._sample(self.forward.representable(self.part.domain.xy[:1]))
-            jacobian = None if one.jacobian is None else one.jacobian[:0]
-            return Sample(
-                one.values[:0], jacobian, one.preactivation[:0], one.pattern[:0], one.precision
+            one = self._sample(
+                self.forward.representable(self.part.domain.xy[:1]), with_jacobian=with_jacobian
             )
-        sample = self.forward.sample(points)
+            return replace(
+                one,
+                values=one.values[:0],
+                jacobian=None if one.jacobian is None else one.jacobian[:0],
+                preactivation=one.preactivation[:0],
+                pattern=one.pattern[:0],
+            )
+        sample = self.forward.sample(points, with_jacobian=with_jacobian)
         if sample.pattern.shape[1] != self.part.n_units:
             raise ValueError(
                 f"the model's forward shows {sample.pattern.shape[1]} units, the partition has "
@@ -273,7 +314,7 @@ class _Verifier:
         self, z: FloatArray, unit: IntArray, piece: ByteArray, expected: ByteArray
     ) -> FloatArray:
         """How far pre-activations would have to move to be on the expected piece."""
-        breakpoints = _breakpoints(self.network)[unit]
+        breakpoints = self.breakpoints[unit]
         row = np.arange(len(unit))
         upward = expected > piece
         # To go up to piece k, z must pass breakpoint k - 1; to go down to it, breakpoint k.
@@ -288,26 +329,28 @@ class _Verifier:
         weight, bias = self.part.face_weight[at], self.part.face_bias[at]
         value = np.einsum("nmi,ni->nm", weight, points) + bias
         size = np.einsum("nmi,ni->nm", np.abs(weight), np.abs(points)) + np.abs(bias)
-        # The face's coefficients are off by u, and its two products and sums by 3u more.
-        limit = bound.values + 8 * _U64 * size + 4 * _TINY
+        weight_error, bias_error = self.part.face_weight_error[at], self.part.face_bias_error[at]
+        off = np.einsum("nmi,ni->nm", weight_error, np.abs(points)) + bias_error
+        # Two products and two sums are off by 4u in all, and `off` itself by as much.
+        limit = bound.values + off * (1 + 8 * _U64) + 8 * _U64 * size + 4 * _TINY
         return _compare(name, sample.values, value, limit, _at(points))
 
     def _jacobians(self, at: IntArray, points: FloatArray, sample: Sample) -> Check:
         """Autograd's Jacobian must be the face's, where the model is on the face's pattern."""
         if sample.jacobian is None:
-            return Check("jacobians", 0, 0, example="the model's forward records no gradients")
+            return Check("jacobians", 0, 0, example=f"the model's forward {sample.limitation}")
         same = (sample.pattern == self.part.face_pattern[at]).all(axis=1) & ~self._on_a_bend(sample)
         faces, index = np.unique(at[same], return_inverse=True)
         limit = jacobian_bound(self.network, self.part.face_pattern[faces], sample.precision)
         exact = self.part.face_weight[faces]
-        limit = limit + _U64 * np.abs(exact)
+        limit = limit + self.part.face_weight_error[faces]
         where = _at(points[same])
         return _compare("jacobians", sample.jacobian[same], exact[index], limit[index], where)
 
     def _on_a_bend(self, sample: Sample) -> BoolArray:
         """Samples with a unit exactly on a breakpoint, where autograd takes a side of its own."""
         on_one = np.zeros(len(sample.values), dtype=bool)
-        for t in _breakpoints(self.network).T:
+        for t in self.breakpoints.T:
             finite = np.isfinite(t)
             gap = np.abs(sample.preactivation[:, finite] - t[finite])
             # The model compares with the breakpoint rounded to its own dtype.
@@ -316,13 +359,7 @@ class _Verifier:
         return on_one
 
     def _finite_differences(
-        self,
-        x: FloatArray,
-        y: FloatArray,
-        face: IntArray,
-        located: BoolArray,
-        sample: Sample,
-        bound: ForwardBound,
+        self, x: FloatArray, y: FloatArray, face: IntArray, values: FloatArray, errors: FloatArray
     ) -> tuple[Check, int]:
         """`numpy.gradient` of the values must be the face's gradient inside a face."""
         shape = (len(y), len(x))
@@ -330,12 +367,9 @@ class _Verifier:
             return Check("finite differences", 0, 0, example="the grid is a single line"), 0
         faces = face.reshape(shape)
         checks, straddling = [], 0
-        m = self.part.n_outputs
-        values, errors = np.full((*shape, m), np.nan), np.full((*shape, m), np.nan)
-        on_grid = located.reshape(shape)
-        values[on_grid], errors[on_grid] = sample.values, bound.values
         # The difference quotient itself is computed in float64 from three values.
-        errors += 8 * _U64 * np.abs(values) + _TINY
+        errors = errors + (8 * _U64 * np.abs(values) + _TINY)
+        values, errors = (a.reshape(*shape, -1) for a in (values, errors))
         for axis, (along, component) in enumerate([(y, 1), (x, 0)]):
             difference = np.gradient(values, along, axis=axis)
             limit = _stencil_error(errors, along, axis)
@@ -344,11 +378,11 @@ class _Verifier:
             whole = (before == faces) & (after == faces) & (faces >= 0)
             straddling += int(np.count_nonzero((faces >= 0) & ~whole))
             exact = self.part.face_weight[faces[whole], :, component]
-            size = np.abs(exact) * 8 * _U64
+            off = self.part.face_weight_error[faces[whole], :, component] + 8 * _U64 * np.abs(exact)
             i, j = np.nonzero(whole)
             where = _at(np.stack([x[j], y[i]], axis=1))
             checks.append(
-                _compare("finite differences", difference[whole], exact, limit[whole] + size, where)
+                _compare("finite differences", difference[whole], exact, limit[whole] + off, where)
             )
         return _merge(checks), straddling
 
@@ -357,43 +391,51 @@ class _Verifier:
         part = self.part
         points = self.forward.representable(part.centroids)
         at = part.locate(points)
-        inside = at == np.arange(part.n_faces)
-        sample = self._sample(points[inside])
-        bound = forward_bound(self.network, points[inside], sample.precision)
-        checks = [
-            self._patterns("interior points", at[inside], points[inside], sample, bound),
-            self._values("interior points", at[inside], points[inside], sample, bound),
-        ]
-        return replace(_merge(checks), n=int(np.count_nonzero(inside)))
+        inside = np.flatnonzero(at == np.arange(part.n_faces))
+        checks = []
+        for some in self._chunks(len(inside)):
+            faces = inside[some]
+            sample = self._sample(points[faces])
+            bound = forward_bound(self.network, points[faces], sample.precision)
+            arguments = faces, points[faces], sample, bound
+            checks.append(self._patterns("interior points", *arguments))
+            checks.append(self._values("interior points", *arguments))
+        return replace(_merge(checks), n=len(inside))
 
-    def _creases(self) -> Check:
+    def _edges(self) -> Check:
         """At both ends of an edge the unit that made it must be at a breakpoint."""
         part = self.part
         edges = np.flatnonzero(part.is_inner)
         left, right = part.edge_faces[edges].T
         unit = part.edge_unit[edges]
         piece = np.minimum(part.face_pattern[left, unit], part.face_pattern[right, unit])
-        all_breakpoints = _breakpoints(self.network)
-        k = np.minimum(piece, max(all_breakpoints.shape[1] - 1, 0))
-        breakpoint = all_breakpoints[unit, k] if len(edges) else np.empty(0)
+        k = np.minimum(piece, self.breakpoints.shape[1] - 1)
+        breakpoint = self.breakpoints[unit, k]
+        steepest = _steepest_units(self.network)
+        # Ends of edges by their vertices, each of which is sampled once.
+        vertex = part.edge_vertices[edges].T.ravel()
+        ends = np.argsort(vertex, kind="stable")
+        used, first = np.unique(vertex[ends], return_index=True)
+        first = np.append(first, len(ends))
         checks = []
-        for end in (0, 1):
-            vertex = part.edge_vertices[edges, end]
-            exact = part.vertex_xy[vertex]
+        for some in self._chunks(len(used)):
+            exact = part.vertex_xy[used[some]]
             points = self.forward.representable(exact)
             sample = self._sample(points)
             bound = forward_bound(self.network, points, sample.precision).preactivations
-            # The sample is at a rounded vertex; a unit moves by its slope times the distance.
-            moved = np.abs(points - exact) + _U64 * np.abs(exact) + 2.0**-1074
-            limit = bound + moved @ _steepest_units(self.network).T
-            row = np.arange(len(edges))
+            # The sample is near the vertex; a unit moves by its slope times the distance.
+            moved = np.abs(points - exact) + part.vertex_error[used[some]]
+            here = ends[first[some.start] : first[some.stop]]
+            row = np.repeat(np.arange(len(points)), np.diff(first[some.start : some.stop + 1]))
+            e = here % max(len(edges), 1)
+            shift = (moved[row] * steepest[unit[e]]).sum(axis=1) * (1 + 8 * _U64)
             checks.append(
                 _compare(
-                    "creases",
-                    sample.preactivation[row, unit],
-                    breakpoint,
-                    limit[row, unit],
-                    lambda i: f"edge {edges[i]} of unit {unit[i]}",
+                    "edges",
+                    sample.preactivation[row, unit[e]],
+                    breakpoint[e],
+                    bound[row, unit[e]] + shift + _TINY,
+                    _of_unit(edges[e], unit[e]),
                 )
             )
         return _merge(checks)
@@ -410,6 +452,10 @@ class _Verifier:
 
 def _at(points: FloatArray) -> Callable[[int], str]:
     return lambda i: f"at {points[i].tolist()}"
+
+
+def _of_unit(edges: IntArray, unit: IntArray) -> Callable[[int], str]:
+    return lambda i: f"edge {edges[i]} of unit {unit[i]}"
 
 
 def _inside(domain: Domain, points: FloatArray) -> BoolArray:

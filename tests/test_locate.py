@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from invariants import checked, cross
-from networks import folding, pencil, random_layers, stack, torch_layers
-from shapely import Polygon
+from networks import folding, pencil, random_layers, stack, tangents, torch_layers
+from shapely import Polygon, box
 
 import polyregions as pr
+from polyregions import exact, location
+from polyregions.location import Locator, side_signs
+
+
+@pytest.fixture(autouse=True, params=["walking", "comparing"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every test of this module, once with each way to look points up."""
+    few = 0 if request.param == "walking" else 1 << 62
+    monkeypatch.setattr(location, "_FEW_PAIRS", few)
+    return request.param
+
 
 CROSS = [([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])]
 
@@ -34,9 +49,13 @@ def faces_at(part: pr.Partition, points: np.ndarray) -> list[list[int]]:
     return found
 
 
+def lowest_at(part: pr.Partition, points: np.ndarray) -> list[int]:
+    return [min(faces, default=-1) for faces in faces_at(part, points)]
+
+
 def assert_located(part: pr.Partition, points: np.ndarray) -> None:
     """A point belongs to the lowest of the faces it touches, and to none outside."""
-    expected = [min(faces, default=-1) for faces in faces_at(part, points)]
+    expected = lowest_at(part, points)
     got = part.locate(points)
     assert got.dtype == np.int64
     assert got.shape == (len(points),)
@@ -151,10 +170,25 @@ def test_forms_of_points() -> None:
     assert part.locate(empty).shape == (0,)
     assert part.locate(empty).dtype == np.int64
     assert part(empty).shape == (0, 1)
-    for bad in ([0.0, 0.0], [[0.0, 0.0, 0.0]], [[0.0]], 1.0, np.zeros((2, 2, 2)), []):
+    for bad in ([0.0, 0.0, 0.0], [[0.0, 0.0, 0.0]], [[0.0]], 1.0, np.zeros((2, 2, 3)), []):
         for method in (part.locate, part):
-            with pytest.raises(ValueError, match=r"points must have shape \(N, 2\)"):
+            with pytest.raises(ValueError, match=r"points must have shape \(\.\.\., 2\)"):
                 method(bad)
+
+
+def test_one_point_and_grids_of_points() -> None:
+    part = pr.partition(CROSS, (-1, 1))
+    one = part.locate([0.25, 0.5])
+    assert one.shape == ()
+    assert part.face_pattern[one].tolist() == [1, 1]
+    assert part([0.25, 0.5]).tolist() == [0.75]
+    assert part([2.0, 0.5]).shape == (1,)
+    assert np.isnan(part([2.0, 0.5])).all()
+    grid = np.random.default_rng(0).uniform(-1.1, 1.1, (3, 4, 5, 2))
+    assert part.locate(grid).shape == (3, 4, 5)
+    assert part.locate(grid).ravel().tolist() == part.locate(grid.reshape(-1, 2)).tolist()
+    assert part(grid).shape == (3, 4, 5, 1)
+    np.testing.assert_array_equal(part(grid).reshape(-1, 1), part(grid.reshape(-1, 2)))
 
 
 def test_slivers_around_a_missed_point() -> None:
@@ -265,3 +299,193 @@ def test_many_points_agree_with_the_forward_pass() -> None:
     assert clear.sum() > 8000
     assert (part.face_pattern[located] == np.concatenate(pattern, axis=1))[clear].all()
     assert part(grid) == pytest.approx(x, abs=1e-9)
+
+
+# -- the stages one by one -----------------------------------------------------------------------
+
+
+class Counted(Sequence):
+    """Exact vertices that count how often they are asked for."""
+
+    def __init__(self, vertices: Sequence) -> None:
+        self.vertices = vertices
+        self.asked = 0
+
+    def __len__(self) -> int:
+        return len(self.vertices)
+
+    def __getitem__(self, i):
+        self.asked += 1
+        return self.vertices[i]
+
+
+def blurred(part: pr.Partition, size: float, seed: int = 0) -> tuple[Locator, Counted]:
+    """A locator that knows the vertices only up to about `size`, each of them up to another."""
+    rng = np.random.default_rng(seed)
+    # Some errors are zero, where the coordinate can stay as exact as it is.
+    error = size * rng.random(part.vertex_xy.shape) ** 3 * (rng.random(part.vertex_xy.shape) < 0.8)
+    xy = part.vertex_xy + rng.uniform(-1, 1, error.shape) * error
+    error = error * (1 + 1e-9) + part.vertex_error + 4 * np.abs(np.spacing(xy)) * (error > 0)
+    for near, bound, (x, y, w) in zip(xy, error, part.vertex_exact, strict=True):
+        for c, e, exactly in zip(near, bound, (Fraction(x, w), Fraction(y, w)), strict=True):
+            assert abs(Fraction(float(c)) - exactly) <= Fraction(float(e))
+    vertices = Counted(part.vertex_exact)
+    arrays = part.face_offsets, part.face_vertices, part.domain.xy
+    return Locator(xy, error, vertices, *arrays), vertices
+
+
+CASES = {
+    "random": (random_layers([2, 5, 4, 1], 3), (-2, 2)),
+    "integer": (random_layers([2, 6, 4, 1], 1, "integer"), (-2, 2)),
+    "no biases": (random_layers([2, 5, 4, 1], 2, "zero_bias"), (-2, 2)),
+    "folding": (folding(1), (-1, 1)),
+    "near pencil": (pencil(8, 1 / 3, exact=False), (0, 1)),
+    "pencil": (pencil(8, 0.25, exact=True), (0, 1)),
+    "tangents": (tangents(30), (-40, 40)),
+    "polygon": (random_layers([2, 5, 4, 1], 5), box(-1, -1, 1, 1).buffer(0.7, quad_segs=9)),
+}
+
+
+@pytest.mark.parametrize("size", [1e-13, 1e-4, 0.03, 1.0, 100.0])
+@pytest.mark.parametrize("case", CASES)
+def test_uncertain_coordinates_change_nothing(case: str, size: float) -> None:
+    part = pr.partition(*CASES[case])
+    locator, _ = blurred(part, size)
+    xmin, ymin, xmax, ymax = part.domain.bounds
+    x, y = np.linspace(xmin, xmax, 9), np.linspace(ymin, ymax, 9)
+    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    points = np.concatenate([telling_points(part, n=25), grid, 1.25 * grid[::4], grid[:5]])
+    assert locator.locate(points).tolist() == lowest_at(part, points)
+
+
+@pytest.mark.parametrize("way", ["walking"], indirect=True)
+def test_exact_steps_arrive_from_anywhere(way: str) -> None:
+    part = pr.partition(pencil(12, 1 / 3, exact=False), (0, 1))
+    third = 1 / 3
+    near = third + np.spacing(third) * np.arange(-3, 4)
+    points = np.stack(np.meshgrid(near, near), axis=-1).reshape(-1, 2)
+    points = np.concatenate([points, telling_points(part, n=30), [[0, 0], [1, 1], [1, 0.5]]])
+    points = points[((points >= 0) & (points <= 1)).all(axis=1)]
+    expected = lowest_at(part, points)
+    locator, _ = blurred(part, 1e-3)
+    rng = np.random.default_rng(0)
+    for _ in range(3):
+        start = rng.integers(len(part), size=len(points))
+        assert locator._settle(points, start).tolist() == expected
+        # Without a limit each of them gets there; lines do not send a walk in circles.
+        assert locator._exact_walk(points, start, 10 * len(part))[0].tolist() == expected
+        ended, face = locator._exact_walk(points, start, 1)
+        there = ended >= 0
+        assert ended[there].tolist() == np.array(expected)[there].tolist()
+        assert (face[~there] >= 0).all()
+
+
+def test_exact_vertices_are_asked_for_only_where_float64_is_not_certain() -> None:
+    part = pr.partition(torch_layers((2, 40, 40, 1)), (-3, 3), engine="exact")
+    assert len(part) > 1000
+    locator, vertices = blurred(part, 0.0)
+    points = np.random.default_rng(0).uniform(-3, 3, (5_000, 2))
+    found = locator.locate(points)
+    assert vertices.asked == 0
+    # Vertices themselves are as uncertain as points can be.
+    assert locator.locate(part.vertex_xy[:50]).tolist() == lowest_at(part, part.vertex_xy[:50])
+    assert vertices.asked > 0
+    # The units are where the forward pass says, unless it is not sure itself.
+    x = points
+    for i, (weight, bias) in enumerate(torch_layers((2, 40, 40, 1))[:-1]):
+        z = x @ weight.T + bias
+        pattern = part.face_pattern[found, 40 * i : 40 * i + 40]
+        clear = np.abs(z) > 1e-9
+        assert clear.mean() > 0.999
+        assert ((z > 0) == pattern)[clear].all()
+        x = np.maximum(z, 0)
+
+
+@pytest.mark.parametrize("way", ["walking"], indirect=True)
+def test_the_ways_agree_on_many_points(way: str) -> None:
+    part = pr.partition(torch_layers((2, 24, 24, 1)), (-4, 4), engine="exact")
+    rng = np.random.default_rng(0)
+    outside = rng.uniform(-5, 5, (20_000, 2))
+    clustered = part.vertex_xy[0] + 1e-9 * rng.normal(size=(20_000, 2))
+    equal = np.repeat(rng.uniform(-4, 4, (3, 2)), 20_000, axis=0)
+    inside = part.centroids[rng.permutation(len(part))]
+    for points in (outside, clustered, equal, inside, np.sort(outside, axis=0)):
+        walked = part.locate(points)
+        some = rng.permutation(len(points))[:500]
+        assert walked[some].tolist() == part._locator._compare(points[some]).tolist()
+        assert walked[::-1].tolist() == part.locate(points[::-1]).tolist()
+
+
+def true_sign(a: tuple, b: tuple, p: tuple) -> int:
+    turn = cross(a, b, p)
+    return (turn > 0) - (turn < 0)
+
+
+@pytest.mark.parametrize("error", [0.0, 1e-16, 1e-9, 1e-2])
+def test_certain_signs_hold_wherever_the_true_points_are(error: float) -> None:
+    rng = np.random.default_rng(0)
+    n = 400
+    a, b = rng.normal(size=(2, n, 2))
+    # Points on the line up to some rounding errors, or to about the errors of a and b.
+    t = rng.uniform(-0.5, 1.5, (n, 1))
+    away = rng.normal(size=(n, 2)) * rng.choice([0, 1e-16, 1e-15, 3 * error], (n, 1))
+    p = a + t * (b - a) + away
+    bounds = error * rng.random((2, n, 2))
+    sign = side_signs(np.hstack([a, bounds[0]]), np.hstack([b, bounds[1]]), p)
+    share = np.count_nonzero(sign) / n
+    assert 0.05 < share < 0.95
+    fractions = [[tuple(map(Fraction, row)) for row in array.tolist()] for array in (a, b, p)]
+    moves = [[tuple(map(Fraction, row)) for row in array.tolist()] for array in bounds]
+    for i in np.flatnonzero(sign):
+        point_a, point_b, point = (array[i] for array in fractions)
+        for corner in range(16):  # the sign is that of a function linear in each coordinate
+            da, db = (
+                tuple(m if corner >> (2 * k + j) & 1 else -m for j, m in enumerate(moves[k][i]))
+                for k in (0, 1)
+            )
+            moved = [(q[0] + d[0], q[1] + d[1]) for q, d in ((point_a, da), (point_b, db))]
+            assert true_sign(*moved, point) == sign[i]
+
+
+@pytest.mark.parametrize("way", ["walking"], indirect=True)
+def test_compiled_signs_are_those_of_arrays(way: str) -> None:
+    from polyregions.walking import orientation
+
+    rng = np.random.default_rng(1)
+    n = 3000
+    table = np.hstack([rng.normal(size=(2 * n, 2)), 1e-3 * rng.random((2 * n, 2)) ** 8])
+    t = rng.uniform(-0.5, 1.5, (n, 1))
+    p = table[:n, :2] + t * (table[n:, :2] - table[:n, :2]) + 1e-7 * rng.normal(size=(n, 2))
+    expected = side_signs(table[:n], table[n:], p)
+    got = [orientation(table, i, n + i, *p[i]) for i in range(n)]
+    assert got == expected.tolist()
+    assert set(got) == {-1, 0, 1}
+
+
+@pytest.mark.parametrize("way", ["walking"], indirect=True)
+def test_runs_without_compilation(way: str) -> None:
+    script = (
+        "import numpy as np, polyregions as pr\n"
+        "from polyregions import location\n"
+        "location._FEW_PAIRS = 0\n"
+        "part = pr.partition([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])], (-1, 1))\n"
+        "x = np.linspace(-1.25, 1.25, 21)\n"
+        "p = np.stack(np.meshgrid(x, x), -1).reshape(-1, 2)\n"
+        "assert (part.locate(p) == part._locator._compare(p)).all()\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "NUMBA_DISABLE_JIT": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_points_become_the_same_integers() -> None:
+    points = np.array([[0.1, -3.0], [0.0, 5e-324], [-1e308, 1e-308], [2.0**60, 0.75]])
+    for (x, y), X, Y, W in zip(points.tolist(), *location._integers(points), strict=True):
+        assert W > 0
+        assert (Fraction(X, W), Fraction(Y, W)) == (Fraction(x), Fraction(y))
+        assert exact.to_fractions((X, Y, W)) == (Fraction(x), Fraction(y))

@@ -1,6 +1,7 @@
 """The sampled check: it passes on right partitions, and fails on damaged ones."""
 
 from dataclasses import replace
+from importlib import import_module
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,8 @@ from torch import nn
 import polyregions as pr
 from polyregions import exact
 from polyregions.network import Activation, Affine, Network, clamp
+
+verify_module = import_module("polyregions.verify")  # pr.verify is the function
 
 
 def net(*widths, activation=nn.ReLU, dtype=torch.float32, seed=0):
@@ -37,7 +40,7 @@ def test_passes_in_every_dtype(dtype):
     report = pr.verify(pr.partition(model, (-4, 4)), model, resolution=80)
     assert report.ok, str(report)
     assert report.precision == str(dtype).removeprefix("torch.")
-    for name in ("coverage", "patterns", "values", "jacobians", "finite differences", "creases"):
+    for name in ("coverage", "patterns", "values", "jacobians", "finite differences", "edges"):
         assert report.check(name).n > 0
 
 
@@ -195,7 +198,7 @@ def wrong_label(part):
     [
         (drop_face, "coverage"),
         (flip_bit, "interior points"),
-        (move_vertex, "creases"),
+        (move_vertex, "edges"),
         (move_coordinates, "complex"),
         (swap_maps, "interior points"),
         (shift_map, "interior points"),
@@ -288,3 +291,121 @@ def test_activation_with_unlike_units_is_verified():
     part = pr.partition(network, (-3, 3))
     assert pr.verify(part, network, resolution=50).ok
     assert part.face_pattern.max(axis=0).tolist() == [1, 2, 0]
+
+
+@pytest.mark.parametrize(
+    "case",
+    ["two outputs", "four layers", "triangle", "arrays", "no units", "damaged"],
+)
+def test_taking_fewer_samples_at_once_changes_nothing(case, part, model, monkeypatch):
+    if case == "triangle":
+        shapely = pytest.importorskip("shapely")
+        model = net(2, 6, 1)
+        part = pr.partition(model, shapely.Polygon([(-1, -1), (2, -0.5), (0.25, 2)]))
+    elif case == "damaged":
+        part = swap_maps(flip_bit(wrong_label(part)))
+    elif case != "two outputs":
+        model = {
+            "four layers": net(2, 5, 5, 5, 5, 1),
+            "arrays": [([[1.0, 2.0], [3.0, -1.0]], [0.5, 0.25]), ([[1.0, 1.0]], None)],
+            "no units": nn.Linear(2, 1),
+        }[case]
+        part = pr.partition(model, (-4, 4))
+    whole = pr.verify(part, model, resolution=40)
+    for at_once in (1 << 6, 7):
+        monkeypatch.setattr(verify_module, "_POINTS_AT_ONCE", at_once)
+        pieces = pr.verify(part, model, resolution=40)
+        assert [replace(c, largest_error=0, largest_share=0) for c in pieces.checks] == [
+            replace(c, largest_error=0, largest_share=0) for c in whole.checks
+        ]
+        for some, every in zip(pieces.checks, whole.checks, strict=True):
+            # Sums of products come in another order in batches of another size.
+            assert some.largest_error == pytest.approx(every.largest_error, rel=0.5, abs=1e-6)
+            assert some.largest_share == pytest.approx(every.largest_share, rel=0.5, abs=1e-2)
+        for name in ("ok", "precision", "n_samples", "n_straddling", "n_hit"):
+            assert getattr(pieces, name) == getattr(whole, name)
+        np.testing.assert_array_equal(pieces.missed_faces, whole.missed_faces)
+
+
+def test_no_more_samples_at_once_than_memory_is_meant_for(part, model, monkeypatch):
+    sizes = []
+
+    def noted(self, points, **options):
+        sizes.append(len(points))
+        return sample(self, points, **options)
+
+    sample = verify_module._Verifier._sample
+    monkeypatch.setattr(verify_module._Verifier, "_sample", noted)
+    monkeypatch.setattr(verify_module, "_NUMBERS_AT_ONCE", 100 * (16 + 2 * (8 + 2)))
+    assert pr.verify(part, model, resolution=30).ok
+    assert max(sizes) == 100
+    # Each grid point once, the inside of each face and each inner edge's ends once.
+    n_vertices = len(np.unique(part.edge_vertices[part.is_inner]))
+    assert sum(sizes) == 30 * 30 + len(part) + n_vertices
+
+
+def test_each_vertex_is_compared_with_all_its_edges(part, model):
+    report = pr.verify(part, model, resolution=10)
+    assert report.check("edges").n == 2 * np.count_nonzero(part.is_inner)
+
+
+def test_error_bounds_of_a_partition_are_allowed_for(part, model):
+    """Maps and coordinates that are off by no more than stated agree; by more, they do not."""
+    rng = np.random.default_rng(0)
+    names = ("face_weight", "face_bias", "vertex_xy")
+    arrays = {}
+    for name in names:
+        value = getattr(part, name)
+        error_name = "vertex_error" if name == "vertex_xy" else f"{name}_error"
+        bound = np.full(value.shape, 1e-3)
+        arrays[name] = value + rng.uniform(-0.99, 0.99, value.shape) * bound
+        arrays[error_name] = bound
+    fitting = replace(part, **arrays)
+    checks = ("values", "jacobians", "finite differences", "edges")
+    report = pr.verify(fitting, model, resolution=60)
+    for name in checks:
+        assert report.check(name).n > 0
+        assert report.check(name).n_wrong == 0, str(report)
+    understated = {name: array / 1000 for name, array in arrays.items() if "_error" in name}
+    report = pr.verify(replace(fitting, **understated), model, resolution=60)
+    for name in checks:
+        assert report.check(name).n_wrong > 0, str(report)
+
+
+class Overwriting(nn.Module):
+    """Overwrites what autograd has kept to go back by."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = nn.Linear(2, 6), nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x)).abs_())
+
+
+class Detached(Overwriting):
+    """Keeps no record of what it does."""
+
+    def forward(self, x):
+        return self.b(torch.relu(self.a(x.detach()))).detach()
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (
+            Overwriting,
+            "cannot be differentiated: one of the variables needed for gradient computation has "
+            "been modified by an inplace operation",
+        ),
+        (Detached, "records no gradients"),
+    ],
+)
+def test_a_model_without_derivatives_is_checked_as_far_as_it_goes(kind, words):
+    torch.manual_seed(0)
+    model = kind()
+    report = pr.verify(pr.partition(model, (-3, 3)), model, resolution=30)
+    assert report.ok, str(report)
+    assert report.check("jacobians").n == 0
+    assert report.check("jacobians").example == f"the model's forward {words}"
+    assert report.check("values").n == 900

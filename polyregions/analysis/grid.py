@@ -29,9 +29,7 @@ _UNDECIDED_WORK = 200
 def locate_grid(part: Partition, x: ArrayLike, y: ArrayLike) -> IntArray:
     """Find the face of every point of a grid.
 
-    The same as ``part.locate`` at ``(x[i], y[j])``, exact and with the same choice on edges, but
-    much faster: each face is compared with its block of the grid at once, and only the points
-    about which float64 is not certain are located one by one.
+    The same as ``part.locate`` at ``(x[i], y[j])``, exact and with the same choice on edges.
 
     Parameters
     ----------
@@ -61,19 +59,7 @@ def locate_grid(part: Partition, x: ArrayLike, y: ArrayLike) -> IntArray:
            [0, 1, 1]])
     """
     xs, ys = _increasing(x, "x"), _increasing(y, "y")
-    face_at = np.full((len(ys), len(xs)), -1, dtype=np.int64)
-    for f in range(part.n_faces):
-        corners = part.vertex_xy[part.face(f)]
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        columns = slice(np.searchsorted(xs, low[0]), np.searchsorted(xs, high[0], "right"))
-        rows = slice(np.searchsorted(ys, low[1]), np.searchsorted(ys, high[1], "right"))
-        if columns.start < columns.stop and rows.start < rows.stop:
-            inside, _ = _compare(corners, xs[columns], ys[rows])
-            face_at[rows, columns][inside] = f
-    # What is left lies on an edge, too near to one, or outside.
-    row, column = np.nonzero(face_at < 0)
-    face_at[row, column] = part.locate(np.stack([xs[column], ys[row]], axis=1))
-    return face_at
+    return part.locate(np.stack(np.meshgrid(xs, ys), axis=-1))
 
 
 def _increasing(values: ArrayLike, name: str) -> FloatArray:
