@@ -260,7 +260,7 @@ def _failure(part: Partition, what: str) -> CertificateError:
         f"domain's corners {part.domain.xy.tolist()} and the versions of polyregions, numba and "
         f"numpy ({part.n_vertices} vertices, {part.n_edges} edges, {part.n_faces} faces, "
         f"{part.n_units} units; decisions {dict(part.decisions)})",
-        (f"not so: {what}",),
+        (what,),
     )
 
 
