@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from polyregions import smooth as smooth
     from polyregions.api import count_regions as count_regions
     from polyregions.api import partition as partition
+    from polyregions.certificate import Certificate as Certificate
     from polyregions.counting import Counts as Counts
     from polyregions.domain import Domain as Domain
     from polyregions.errors import CertificateError as CertificateError
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from polyregions.io import load_model as load_model
     from polyregions.lower import lower as lower
     from polyregions.network import Network as Network
-    from polyregions.partition import Certificate as Certificate
     from polyregions.partition import Partition as Partition
     from polyregions.partition import RegionCount as RegionCount
     from polyregions.progress import Progress as Progress
@@ -39,7 +39,7 @@ __version__ = "0.1.0"
 # Everything is imported when it is first used, so that `import polyregions` takes no time.
 _MODULES = ("bounds", "plot", "smooth")
 _HOMES = {
-    "Certificate": "partition",
+    "Certificate": "certificate",
     "CertificateError": "errors",
     "Check": "verify",
     "Counts": "counting",

@@ -6,7 +6,7 @@ from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
-from oracle import is_nearest
+from oracle import assert_close, is_nearest
 
 import polyregions as pr
 
@@ -84,7 +84,8 @@ def _check_arrays(part: pr.Partition) -> None:
         "unit_layer": ((h,), np.int32),
     }
     if f <= SMALL:
-        layout |= {"areas": ((f,), np.float64), "centroids": ((f, 2), np.float64)}
+        layout |= dict.fromkeys(("areas", "area_error"), ((f,), np.float64))
+        layout |= {"centroids": ((f, 2), np.float64)}
     for name, (shape, dtype) in layout.items():
         array = getattr(part, name)
         assert array.shape == shape, name
@@ -92,7 +93,10 @@ def _check_arrays(part: pr.Partition) -> None:
         assert array.flags.c_contiguous, name
         assert not array.flags.writeable, name
         assert getattr(part, name) is array, f"{name} is made anew on each use"
-    for name in ("vertex_xy", "face_weight", "face_bias", "vertex_error"):
+    for name in ("vertex_xy", "face_weight", "face_bias"):
+        assert np.isfinite(getattr(part, name)).all(), name
+    for name in ("vertex_error", "face_weight_error", "face_bias_error"):
+        assert (getattr(part, name) >= 0).all(), name
         assert np.isfinite(getattr(part, name)).all(), name
     assert part.face_offsets[0] == 0
     assert (np.diff(part.face_offsets) >= 3).all()
@@ -105,11 +109,8 @@ def _check_vertices(part: pr.Partition, points: list[Point]) -> None:
     for (x, y), (dx, dy), (px, py) in zip(
         part.vertex_xy.tolist(), part.vertex_error.tolist(), points, strict=True
     ):
-        assert abs(Fraction(x) - px) <= Fraction(dx)
-        assert abs(Fraction(y) - py) <= Fraction(dy)
-        if part.engine == "rational":
-            assert is_nearest(x, px)
-            assert is_nearest(y, py)
+        assert_close(part, x, dx, px, "vertex")
+        assert_close(part, y, dy, py, "vertex")
     everyone = set(range(part.n_vertices))
     assert set(part.edge_vertices.ravel().tolist()) == everyone, "a vertex without an edge"
     assert set(part.face_vertices.tolist()) == everyone, "a vertex without a face"
@@ -186,12 +187,30 @@ def _check_faces(part: pr.Partition, points: list[Point]) -> None:
             exact = area(corners)
             total += exact
             assert exact > 0
-            assert is_nearest(float(part.areas[f]), exact)
-            assert all(map(is_nearest, part.centroids[f].tolist(), centroid(corners)))
+            _check_measures(part, f, corners, exact)
     # For large complexes the same follows: every inner edge counts once in each direction, so
     # the areas telescope to that of the outline.
     if small:
         assert total == area(domain_corners(part)) == part.domain.exact_area
+
+
+def _check_measures(part: pr.Partition, f: int, corners: list[Point], exact: Fraction) -> None:
+    bound = float(part.area_error[f])
+    assert_close(part, float(part.areas[f]), bound, exact, f"area of face {f}")
+    assert part.areas[f] >= 0
+    assert Fraction(bound) <= max(exact / 500, Fraction(5, 10**324))
+    nearest = centroid(corners)
+    x, y = part.centroids[f].tolist()
+    if not holds(corners, (Fraction(x), Fraction(y))):
+        # No float64 number near the centroid is in the face; so this is the nearest one.
+        assert all(map(is_nearest, (x, y), nearest))
+    elif part.engine == "rational" and holds(corners, tuple(Fraction(float(v)) for v in nearest)):
+        assert all(map(is_nearest, (x, y), nearest))
+
+
+def holds(corners: list[Point], point: Point) -> bool:
+    """Whether a convex polygon, closed, holds a point."""
+    return all(cross(corners[i - 1], corners[i], point) >= 0 for i in range(len(corners)))
 
 
 def _check_labels(part: pr.Partition) -> None:
@@ -238,11 +257,17 @@ def _check_counts(part: pr.Partition) -> None:
     regions = part.face_linear_region.tolist()
     assert sorted(set(regions)) == list(range(max(regions) + 1))
     assert len(set(zip(expected, regions, strict=True))) == len(set(expected)) == len(set(regions))
-    # Equal maps are equal rows, since both are the nearest float64 numbers.
     rows = np.concatenate([part.face_weight, part.face_bias[:, :, None]], axis=2)
+    errors = np.concatenate([part.face_weight_error, part.face_bias_error[:, :, None]], axis=2)
     for number in range(piece.max() + 1):
-        same = rows[piece == number]
-        assert (same == same[0]).all()
+        same, error = rows[piece == number], errors[piece == number]
+        if part.engine == "rational":
+            # Equal maps are equal rows, since both are the nearest float64 numbers.
+            assert (same == same[0]).all()
+        else:
+            # The exact map is within the bounds of all; 1e-9 for the rounding of this line.
+            low, high = (same - error).max(axis=0), (same + error).min(axis=0)
+            assert (low <= high + 1e-9 * error.max(axis=0)).all()
     count = part.count()
     assert count == (part.n_faces, len(set(expected)), int(piece.max()) + 1)
     assert count.activation_regions == part.n_faces
@@ -269,5 +294,8 @@ def _check_certificate(part: pr.Partition) -> None:
     assert certificate.border_closed
     assert certificate.faces_convex
     assert certificate.patterns_distinct
-    assert certificate.faces_area == certificate.domain_area == area(domain_corners(part))
+    assert certificate.domain_area == area(domain_corners(part))
+    off = abs(certificate.faces_area - certificate.domain_area)
+    assert off <= certificate.faces_area_error <= certificate.domain_area / 1000
+    assert certificate.faces_area_error == 0 or part.engine != "rational"
     assert all(number >= 0 for number in certificate.decisions.values())

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 
@@ -38,6 +39,10 @@ class Crew:
     ) -> None:
         if self._pool is not None:
             self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def call(self, n: int, grain: int, kernel: Callable[..., None], *arguments: Any) -> None:
+        """``kernel(begin, end, *arguments)`` for ranges that cover 0..n, about `grain` long."""
+        self.run(n, lambda begin, end: kernel(begin, end, *arguments), grain)
 
     def run(
         self,
