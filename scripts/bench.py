@@ -54,12 +54,12 @@ Times are in seconds, sizes of memory in bytes, lists of times hold every repeti
   partition  regions, vertices, edges, units, decisions; first (the first call in a process, with
              kernels compiled but not loaded), seconds, stages (of the median), forward (times of
              forward passes by library and block size), memory (before, peak, net)
-  count      regions, by_layer, first, seconds, memory
+  count      regions, by_layer, seconds, memory
   call       as partition, with "calls": times of "lower arrays", "lower module", "subdivide" and
              "from module" (both at once)
   pair       hard and ordinary, each with regions, decisions and seconds
   bounds     regions; proven and unproven: a list of times for each round
-  rival      ours and theirs, each with regions, first and seconds
+  rival      ours and theirs, each with regions and seconds, theirs with complete and first
   command    regions, seconds of whole processes by kind of file
   import     seconds of whole processes by what they import
   compile    seconds of one whole process, from no compiled kernels

@@ -207,7 +207,8 @@ def conditions(report: Result) -> str:
     return (
         f"Measured{when} with {settings['threads']} threads on {machine['processor']} with "
         f"{machine['cores']} cores and {size(machine['memory'])} of memory, "
-        f"{machine['system']}; {libraries}; polyregions {versions['polyregions']}{commit}. "
+        f"{machine['system']}, with a load average of {machine['load']:.1f} beforehand; "
+        f"{libraries}; polyregions {versions['polyregions']}{commit}. "
         f"Times are medians of {settings['repetitions']} repetitions (of 3 or more where one "
         f"takes long), ranges in brackets.{quick}"
     )

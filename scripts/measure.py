@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import gc
-import inspect
 import json
 import os
 import platform
@@ -57,12 +56,6 @@ class Settings:
     budget: float
     threads: int
     file: Path | None = None
-
-
-def supported(function: Callable[..., Any], **options: Any) -> dict[str, Any]:
-    """Those of the options that `function` has, so that earlier versions can be measured too."""
-    known = inspect.signature(function).parameters
-    return {name: value for name, value in options.items() if name in known}
 
 
 def repeat(
@@ -158,20 +151,25 @@ def memory_of(action: Action) -> Result:
 # -- what is measured --------------------------------------------------------------------------
 
 
-def partition_of(net: Net, network: Any, settings: Settings) -> Any:
+def partition_of(net: Net, model: Any, settings: Settings) -> Any:
     import polyregions as pr
 
-    options = supported(pr.partition, max_regions=NO_LIMIT, threads=settings.threads)
-    return pr.partition(network, net.domain, engine="exact", **options)
+    return pr.partition(model, net.domain, **_options(settings))
 
 
-def count_of(net: Net, network: Any, settings: Settings) -> Any:
+def count_of(net: Net, model: Any, settings: Settings) -> Any:
     import polyregions as pr
 
-    if not hasattr(pr, "count_regions"):
-        raise Unavailable("this version has no count_regions")
-    options = supported(pr.count_regions, max_regions=NO_LIMIT, threads=settings.threads)
-    return pr.count_regions(network, net.domain, **options)
+    return pr.count_regions(model, net.domain, **_options(settings))
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "engine": "exact",
+        "max_regions": NO_LIMIT,
+        "threads": settings.threads,
+        "progress": False,
+    }
 
 
 def describe(part: Any) -> Result:
@@ -331,17 +329,13 @@ def time_count(workload: Workload, settings: Settings) -> Result:
     net, network = workload.net, pr.lower(workload.net.make())
     warm(settings)
     found: list[Any] = []
-    start = perf_counter()
     memory = memory_of(lambda: found.append(count_of(net, network, settings)))
-    first = perf_counter() - start
-    regions = found[0].activation_regions
-    by_layer = [int(n) for n in np.atleast_1d(regions)]
-    say(f"  {by_layer[-1]:,} regions; first call {first:.2f} s")
+    counts = found[0]
+    say(f"  {counts.activation_regions:,} regions")
     (seconds,) = repeat(settings, lambda: count_of(net, network, settings))
     return {
-        "regions": by_layer[-1],
-        "by_layer": by_layer,
-        "first": first,
+        "regions": counts.activation_regions,
+        "by_layer": list(counts.by_layer),
         "seconds": seconds,
         "memory": memory,
     }

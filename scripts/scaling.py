@@ -2,9 +2,9 @@
 """Draw time and memory against the number of regions, from a hundred to ten million.
 
 One network, made to have many regions evenly spread, is partitioned on squares of growing size;
-`scripts/workloads.py` says how it is made. Whole partitions, `count_regions` where there is one,
-and forward passes at one point of each region are measured as `scripts/bench.py` does, in the same
-format, and drawn on logarithmic scales.
+`scripts/workloads.py` says how it is made. Whole partitions, `count_regions` and forward passes at
+one point of each region are measured as `scripts/bench.py` does, in the same format, and drawn on
+logarithmic scales.
 """
 
 from __future__ import annotations
