@@ -5,6 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from itertools import pairwise
 
+import numba
 import numpy as np
 import pytest
 from networks import pencil, random_layers, stack
@@ -19,6 +20,9 @@ from polyregions.network import Activation, Affine, Scale, leaky_relu, relu
 from polyregions.reference import subdivide as subdivide_rational
 
 UNIT = as_domain((-1, 1))
+
+if numba.config.DISABLE_JIT:  # NumPy warns where compiled kernels are silent
+    pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def network(*steps: object) -> pr.Network:
