@@ -7,6 +7,10 @@ import os
 import sys
 from importlib.metadata import version as installed_version
 from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 HERE = Path(__file__).parent
@@ -29,7 +33,7 @@ templates_path = ["_templates"]
 
 # -- pages -------------------------------------------------------------------------------------
 
-myst_enable_extensions = ["colon_fence", "deflist", "substitution"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "substitution"]
 myst_heading_anchors = 3
 
 # Numbers in the text of the worksheet page come from the same run as its figures.
@@ -82,3 +86,30 @@ html_static_path = ["_static"]
 html_css_files = ["polyregions.css"]
 html_copy_source = False
 html_show_sourcelink = False
+
+# -- formulas ----------------------------------------------------------------------------------
+
+# MathML, which browsers draw by themselves: no script, and nothing from the network.
+html_math_renderer = "mathml"
+
+
+def _mathml(node: nodes.Element, *, as_block: bool) -> str:
+    formula = tex2mathml(node.astext(), as_block=as_block)
+    # All bars are those of absolute values, which take no space around them.
+    return formula.replace(
+        '<mo stretchy="false">|</mo>', '<mo stretchy="false" lspace="0" rspace="0">|</mo>'
+    )
+
+
+def _inline_formula(translator: Any, node: nodes.Element) -> None:
+    translator.body.append(_mathml(node, as_block=False))
+    raise nodes.SkipNode
+
+
+def _displayed_formula(translator: Any, node: nodes.Element) -> None:
+    translator.body.append(f'<div class="formula">{_mathml(node, as_block=True)}</div>\n')
+    raise nodes.SkipNode
+
+
+def setup(app: Any) -> None:
+    app.add_html_math_renderer("mathml", (_inline_formula, None), (_displayed_formula, None))

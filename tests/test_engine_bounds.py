@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from fractions import Fraction
 from itertools import pairwise
+from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 from networks import pencil, random_layers, stack
@@ -19,6 +24,9 @@ from polyregions.network import Activation, Affine, Scale, leaky_relu, relu
 from polyregions.reference import subdivide as subdivide_rational
 
 UNIT = as_domain((-1, 1))
+
+if numba.config.DISABLE_JIT:  # NumPy warns where compiled kernels are silent
+    pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def network(*steps: object) -> pr.Network:
@@ -592,3 +600,26 @@ def test_domains_scaled_by_powers_of_two_scale_vertices(exponent: int) -> None:
     by = Fraction(2) ** exponent
     expected = {(x * by, y * by) for x, y in map(plain.exact_vertex, range(plain.n_vertices))}
     assert {part.exact_vertex(v) for v in range(part.n_vertices)} == expected
+
+
+# -- kernels without proofs ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("place", "cached"), [(None, False), ("apart", True)])
+def test_kernels_without_bounds_are_not_cached_among_those_with_them(
+    place: str | None, cached: bool, tmp_path: Path
+) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("NUMBA_")}
+    environment["POLYREGIONS_UNPROVEN"] = "1"
+    if place:
+        environment["NUMBA_CACHE_DIR"] = str(tmp_path / place)
+    code = (
+        "from polyregions.engine.kernels import parameter\n"
+        "print(parameter(1.0, 0.5, -1.0, 0.5), parameter.stats.cache_path)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    bounds, _, folder = done.stdout.strip().rpartition(" ")
+    assert bounds == "(0.5, 0.0)"
+    assert folder.startswith(str(tmp_path)) if cached else folder == "None"

@@ -27,9 +27,10 @@ U = 2.0**-53
 TINY = 1e-300  # more than all underflows of one result lose
 LEAST = 2.0**-1074  # the smallest positive float64; one underflow loses at most half of it
 HUGE = 1e290
-# For measuring what the bounds cost, and for nothing else: without them nothing is proven. Compiled
-# kernels are cached apart only if NUMBA_CACHE_DIR says so.
+# For measuring what the bounds cost, and for nothing else: without them nothing is proven. Such
+# kernels are cached only where NUMBA_CACHE_DIR says so, or others would take them for proven ones.
 PROVEN = "POLYREGIONS_UNPROVEN" not in os.environ
+CACHED = PROVEN or "NUMBA_CACHE_DIR" in os.environ
 CHUNK = 512  # siblings whose maps are computed from each other; results depend on it
 
 # What is known of a line of a layer on a face.
@@ -39,7 +40,7 @@ UNDECIDED = 2  # a sign that only exact arithmetic can tell
 
 def kernel(function: Any) -> Any:
     """Compile for one thread."""
-    return njit(cache=True, nogil=True, error_model="numpy")(function)
+    return njit(cache=CACHED, nogil=True, error_model="numpy")(function)
 
 
 @kernel
