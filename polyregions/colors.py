@@ -149,7 +149,7 @@ def wheel(angle: ArrayLike, strength: ArrayLike) -> FloatArray:
 def oklab_to_srgb(lab: ArrayLike) -> FloatArray:
     """OKLab, (..., 3), to sRGB in [0, 1]; what sRGB cannot show is clipped."""
     lms = np.asarray(lab, dtype=np.float64) @ _LAB_TO_LMS.T
-    linear = np.clip(lms**3 @ _LMS_TO_RGB.T, 0.0, 1.0)
+    linear = np.clip((lms * lms * lms) @ _LMS_TO_RGB.T, 0.0, 1.0)
     bright = 1.055 * linear ** (1 / 2.4) - 0.055
     return np.where(linear <= 0.0031308, 12.92 * linear, bright)
 

@@ -52,9 +52,9 @@ def part() -> pr.Partition:
 
 @pytest.fixture(scope="module")
 def large() -> pr.Partition:
-    """More than 10,000 faces."""
-    part = pr.partition(random_net(2, 52, 52, 52, 1), (-4, 4))
-    assert part.n_faces > 10_000
+    """More than 15,000 faces: a thousand to a square inch."""
+    part = pr.partition(random_net(2, 68, 68, 68, 1), (-4, 4), engine="exact")
+    assert part.n_faces > 15_000
     return part
 
 
@@ -447,33 +447,182 @@ def test_no_seams_between_bands(part: pr.Partition, background: str) -> None:
     assert np.abs(image - 127.5).max() < 4
 
 
-def test_many_edges_become_pixels_in_vector_files(
+@pytest.mark.parametrize("options", [{}, {"color": "value"}, {"lines": "crease"}])
+def test_pixels_show_what_polygons_show(part: pr.Partition, options: dict) -> None:
+    def drawn(rasterized: bool) -> np.ndarray:
+        ax = bare_axes(dpi=100)
+        artists = pr.plot.partition(part, ax, key=False, rasterized=rasterized, **options)
+        assert artists.faces is not None
+        assert artists.faces.get_rasterized() == artists.lines.get_rasterized() == rasterized
+        return pixels(ax.figure)[1:-1, 1:-1]
+
+    difference = np.abs(drawn(True) - drawn(False))
+    # They differ along edges, where polygons are antialiased in steps and round off their ends.
+    assert np.median(difference) <= 1
+    assert difference.mean() < 3
+
+
+@pytest.mark.parametrize("background", ["white", "black"])
+@pytest.mark.parametrize("color", ["value", "number"])
+def test_pixels_have_no_seams(part: pr.Partition, color: str, background: str) -> None:
+    grey = matplotlib.colors.ListedColormap(np.full((256, 3), 102 / 255))
+    ax = bare_axes(background)
+    by = "value" if color == "value" else np.arange(part.n_faces)
+    drawn = pr.plot.partition(part, ax, color=by, cmap=grey, lines=None, key=False, rasterized=True)
+    assert drawn.seams is None
+    assert np.unique(pixels(ax.figure)[1:-1, 1:-1]).tolist() == [102]
+
+
+def test_pixels_are_the_mean_of_the_faces(large: pr.Partition) -> None:
+    n = 30  # as many faces to a pixel as there are pixels in a row
+    ax = bare_axes(dpi=n // 3)
+    pr.plot.partition(large, ax, lines=None, key=False, rasterized=True)
+    image = pixels(ax.figure)
+    rgb = 255 * colors.slope_colors(large.face_weight)
+    i, j = np.indices((n, n))
+    at = np.stack([i, j], axis=-1)[::7, ::7].reshape(-1, 2)
+    half = 8 / n
+    for row, column in at.tolist():
+        x, y = -4 + column * half, 4 - (row + 1) * half
+        box = shapely.box(x, y, x + half, y + half)
+        near = np.flatnonzero(shapely.intersects(large.polygons, box))
+        share = shapely.area(shapely.intersection(large.polygons[near], box))
+        mean = (share / share.sum()) @ rgb[near]
+        assert np.abs(image[row, column] - mean).max() < 1.01
+
+
+def test_pixels_keep_to_the_axes_and_follow_them(part: pr.Partition) -> None:
+    figure = plt.figure(figsize=(4, 3), dpi=50)
+    ax = figure.add_axes((0.25, 0.25, 0.5, 0.5))
+    ax.set_axis_off()
+    red = matplotlib.colors.ListedColormap(["red"])
+    pr.plot.partition(
+        part, ax, color=np.ones(part.n_faces), cmap=red, lines=None, key=False, rasterized=True
+    )
+    for limits in ((-2, 2), (0, 1), (-1, 7)):
+        ax.set(xlim=limits, ylim=limits)
+        is_red = (pixels(figure) == [255, 0, 0]).all(axis=-1)
+        side = 75 if limits != (-1, 7) else 75 * 3 / 8
+        assert np.count_nonzero(is_red) == pytest.approx(side**2, rel=0.08)
+        rows, columns = np.nonzero(is_red)
+        assert columns.min() >= 62
+        assert columns.max() <= 138
+        assert rows.min() >= 37
+        assert rows.max() <= 113
+
+
+def test_pixels_of_a_polygon_end_at_its_border() -> None:
+    part = pr.partition(random_net(2, 8, 1), HEXAGON)
+    for color in ("slope", "value"):
+        both = []
+        for rasterized in (True, False):
+            ax = bare_axes()
+            pr.plot.partition(part, ax, color=color, key=False, rasterized=rasterized)
+            both.append(pixels(ax.figure))
+        assert ((both[0] == 255).all(axis=-1) == (both[1] == 255).all(axis=-1)).mean() > 0.995
+
+
+def test_artists_drawn_as_pixels_can_be_changed(part: pr.Partition) -> None:
+    ax = bare_axes()
+    drawn = pr.plot.partition(part, ax, key=False, rasterized=True)
+    assert drawn.faces is not None
+    assert drawn.lines is not None
+    before = pixels(ax.figure)
+    np.testing.assert_array_equal(pixels(ax.figure), before)  # what has been kept
+    drawn.lines.set_linewidth(5)
+    heavy = pixels(ax.figure)
+    assert heavy.mean() < before.mean() - 10
+    drawn.lines.set_visible(False)
+    drawn.faces.set_facecolor("red")
+    assert (pixels(ax.figure)[1:-1, 1:-1] == [255, 0, 0]).all()
+    drawn.faces.set_alpha(0.4)
+    assert np.abs(pixels(ax.figure)[1:-1, 1:-1] - [255, 153, 153]).max() <= 1
+    square = [[(-1, -1), (1, -1), (1, 1), (-1, 1)]]
+    drawn.faces.set_verts(square)
+    assert len(drawn.faces.get_paths()) == 1
+    outside = pixels(ax.figure)[:70]
+    assert (outside == 255).all()
+    drawn.lines.set_visible(True)
+    drawn.lines.set(color=["red", "lime"], linewidth=2)
+    mixed = pixels(ax.figure).reshape(-1, 3)
+    assert {(255, 0, 0), (0, 255, 0)} <= set(map(tuple, mixed.tolist()))
+    drawn.lines.set_segments([[(-2, 0), (2, 0)]])
+    assert len(drawn.lines.get_segments()) == 1
+    assert pixels(ax.figure).mean() > mixed.mean()
+
+
+def test_many_faces_become_pixels_in_vector_files(
     part: pr.Partition, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def written(**options: object) -> int:
+    def written(dpi: int = 20, **options: object) -> bytes:
         drawn = pr.plot.partition(part, **options)
         assert drawn.faces is not None
         file = io.BytesIO()
-        drawn.ax.figure.savefig(file, format="svg", dpi=20)
-        return file.getvalue().count(b"<path")
+        drawn.ax.figure.savefig(file, format="svg", dpi=dpi)
+        return file.getvalue()
 
-    assert written() > part.n_faces
-    monkeypatch.setattr(canvas, "_MANY_EDGES", part.n_edges - 1)
-    assert written() < part.n_faces
+    assert written().count(b"<path") > part.n_faces
+    assert written(rasterized=True).count(b"<path") < part.n_faces
+    # at the resolution that was asked for
+    assert len(written(rasterized=True, dpi=200)) > 5 * len(written(rasterized=True))
+    monkeypatch.setattr(canvas, "_MOST_PER_SQUARE_INCH", part.n_faces / 30)
+    assert written().count(b"<path") < part.n_faces
+    assert written(rasterized=False).count(b"<path") > part.n_faces
+    small = plt.figure(figsize=(3, 3)).add_axes((0, 0, 1, 1))
+    large = plt.figure(figsize=(9, 9)).add_axes((0, 0, 1, 1))
+    assert pr.plot.partition(part, small).faces.get_rasterized()
+    assert not pr.plot.partition(part, large).faces.get_rasterized()
+    monkeypatch.setattr(canvas, "_MOST_FACES", part.n_faces - 1)
+    assert pr.plot.partition(part, large).faces.get_rasterized()
 
 
-def test_ten_thousand_faces(large: pr.Partition) -> None:
+def test_more_than_ten_thousand_faces(large: pr.Partition) -> None:
     drawn = pr.plot.partition(large)
     assert drawn.faces.get_rasterized()
-    assert len(collections(drawn.ax)) == 3
+    assert len(collections(drawn.ax)) == 2
     drawn.ax.figure.canvas.draw()
     assert len(drawn.faces.get_facecolor()) == large.n_faces
     few = pr.plot.partition(pr.partition(CROSS))
     assert max(drawn.lines.get_linewidth()) < min(few.lines.get_linewidth())
-    assert np.max(drawn.lines.get_alpha()) < np.min(few.lines.get_alpha())
+    assert drawn.lines.get_colors()[:, 3].max() < few.lines.get_colors()[:, 3].min()
     exact = pr.plot.output(large, key=False)
+    assert exact.get_rasterized()
     exact.axes.figure.canvas.draw()
     assert len(exact.get_paths()) >= large.n_faces
+
+
+def red_under_lines(part: pr.Partition, *, rasterized: bool) -> tuple[np.ndarray, np.ndarray]:
+    """How red the page is around the middle of the domain, and the opacity of the lines."""
+    ax = bare_axes()
+    red = matplotlib.colors.ListedColormap(["red"])
+    options = {"cmap": red, "key": False, "rasterized": rasterized, "linewidth": 1}
+    drawn = pr.plot.partition(part, ax, color=np.ones(part.n_faces), **options)
+    assert drawn.lines is not None
+    return pixels(ax.figure)[130:170, 130:170, 0] / 255, drawn.lines.get_colors()[:, 3]
+
+
+def test_lines_through_one_point_do_not_hide_it_in_pixels() -> None:
+    angle = np.pi * (np.arange(60) + 0.5) / 60
+    weight = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    part = pr.partition([(weight, np.zeros(60)), (np.ones((1, 60)), [0])], (-1, 1))
+    red, opacity = red_under_lines(part, rasterized=True)
+    assert red.mean() > 0.6
+    assert np.ptp(opacity) == 0.0
+    red, _ = red_under_lines(part, rasterized=False)
+    assert red.mean() < 0.4  # strokes have one opacity each
+
+
+def test_crowds_of_lines_do_not_hide_the_faces() -> None:
+    rng = np.random.default_rng(0)
+    layers = [(rng.normal(size=(60, 2)), rng.normal(size=60)), (np.ones((1, 60)), [0])]
+    part = pr.partition(layers, (-10, 10), engine="exact")  # most lines meet around the middle
+    for rasterized in (False, True):
+        red, _ = red_under_lines(part, rasterized=rasterized)
+        assert red.mean() > 0.6
+    _, opacity = red_under_lines(part, rasterized=False)
+    middle = np.abs(part.vertex_xy[part.edge_vertices[part.is_inner]].mean(axis=1)).max(axis=1)
+    assert np.median(opacity[middle < 1]) < 0.3
+    assert np.median(opacity[middle > 8]) > 0.6
 
 
 @pytest.mark.parametrize(
@@ -511,12 +660,19 @@ def area(polygon: np.ndarray) -> float:
     return float(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2
 
 
+def cut(part: pr.Partition, position: np.ndarray, n: int) -> tuple[list[np.ndarray], np.ndarray]:
+    xy, offsets, band = bands.cut_into_bands(part, position, n)
+    assert offsets[0] == 0
+    assert offsets[-1] == len(xy)
+    return np.split(xy, offsets[1:-1]), band
+
+
 @pytest.mark.parametrize("n_bands", [1, 2, 7, 256])
 def test_bands_tile_every_face_and_keep_to_their_levels(part: pr.Partition, n_bands: int) -> None:
     values = bands.vertex_values(part, 1)
     np.testing.assert_allclose(values, part(part.vertex_xy)[:, 1], rtol=1e-9, atol=1e-12)
     position = (values - values.min()) / np.ptp(values) * n_bands
-    polygons, band = bands.cut_into_bands(part, position, n_bands)
+    polygons, band = cut(part, position, n_bands)
     assert set(band.tolist()) <= set(range(n_bands))
     covered = np.zeros(part.n_faces)
     for polygon, k in zip(polygons, band, strict=True):
@@ -532,12 +688,12 @@ def test_bands_tile_every_face_and_keep_to_their_levels(part: pr.Partition, n_ba
 def test_corners_exactly_on_a_level() -> None:
     # f = max(x, 0) on [-1, 1]: levels at x = 0, 1/4, 1/2, 3/4, 1
     part = pr.partition([([[1, 0]], [0]), ([[1]], [0])], (-1, 1))
-    polygons, band = bands.cut_into_bands(part, 4 * bands.vertex_values(part, 0), 4)
+    polygons, band = cut(part, 4 * bands.vertex_values(part, 0), 4)
     widths = sorted((int(k), float(np.ptp(p[:, 0]))) for p, k in zip(polygons, band, strict=True))
     assert widths == [(0, 0.25), (0, 1.0), (1, 0.25), (2, 0.25), (3, 0.25)]
     # f = max(x, 0) + max(x - 1/2, 0) on [0, 1]: a crease lies on the level 1/2
     part = pr.partition([([[1, 0], [1, 0]], [0, -0.5]), ([[1, 1]], [0])], (0, 1))
-    polygons, band = bands.cut_into_bands(part, 2 * bands.vertex_values(part, 0), 3)
+    polygons, band = cut(part, 2 * bands.vertex_values(part, 0), 3)
     pieces = sorted(
         (int(k), float(p[:, 0].min()), area(p)) for p, k in zip(polygons, band, strict=True)
     )

@@ -34,7 +34,7 @@ def vertex_values(part: Partition, output: int) -> FloatArray:
 
 def cut_into_bands(
     part: Partition, position: FloatArray, n_bands: int
-) -> tuple[list[FloatArray], IntArray]:
+) -> tuple[FloatArray, IntArray, IntArray]:
     """Cut every face into bands.
 
     Parameters
@@ -46,8 +46,10 @@ def cut_into_bands(
 
     Returns
     -------
-    polygons : list of (k, 2) float64
-        Corners of each piece, in order.
+    xy : (S, 2) float64
+        Corners of all pieces, each in order.
+    offsets : (P + 1,) int64
+        Piece p has the corners ``xy[offsets[p]:offsets[p + 1]]``.
     band : (P,) int64
         The band of each piece, from 0 to ``n_bands - 1``.
     """
@@ -78,8 +80,8 @@ def cut_into_bands(
     first = np.concatenate([[0], np.flatnonzero(new) + 1])
     size = np.diff(np.append(first, len(key)))
     whole = size >= 3  # a band that touches a face in a corner or a side has no area there
-    polygons = [p for p, w in zip(np.split(points[key], first[1:]), whole, strict=True) if w]
-    return polygons, piece_band[first][whole]
+    offsets = np.concatenate([[0], np.cumsum(size[whole])])
+    return points[key[np.repeat(whole, size)]], offsets, piece_band[first][whole]
 
 
 def _crossings(

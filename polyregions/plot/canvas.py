@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
-from matplotlib.collections import Collection, LineCollection, PolyCollection
-from matplotlib.colors import Colormap, ListedColormap, Normalize
+from matplotlib.collections import Collection, LineCollection
+from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.patches import Polygon
 
 from polyregions.network import FloatArray, IntArray
+from polyregions.plot.artists import Faces, Lines, blur_size, room
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -31,9 +33,15 @@ NEUTRAL = "#ebebeb"
 BRIGHT = ListedColormap(colormaps["viridis"](np.linspace(0.25, 1.0, 256)), name="bright")
 QUIET = ListedColormap(colormaps["YlGnBu_r"](np.linspace(0.25, 0.97, 256)), name="quiet")
 
-# Collections with more edges than this are stored as pixels in vector formats, where they would
-# make files that viewers choke on.
-_MANY_EDGES = 20_000
+# Faces are drawn as pixels where there are more to a square inch than this (their mean side is
+# then 0.8 mm), or more altogether, for vector formats take about 400 bytes for each.
+_MOST_PER_SQUARE_INCH = 1_000
+_MOST_FACES = 100_000
+
+# Lines may cover this share of the page. For vector formats the share is found on a grid with so
+# many cells along the longer side of the domain.
+_MOST_INK = 0.22
+_DENSITY_CELLS = 256
 
 # In points: wide enough to cover every pixel that an edge touches at 72 dots per inch, and so at
 # every higher resolution.
@@ -84,9 +92,12 @@ def frame(ax: Axes, domain: Domain) -> None:
     ax.set_ylabel("$x_2$")
 
 
-def face_corners(part: Partition) -> list[FloatArray]:
-    """The corners of every face, counter-clockwise."""
-    return np.split(part.vertex_xy[part.face_vertices], part.face_offsets[1:-1])
+def as_pixels(ax: Axes, part: Partition, rasterized: bool | None) -> bool:
+    """Whether to draw `part` into the axes as pixels, unless told: by the size of its faces."""
+    if rasterized is not None:
+        return bool(rasterized)
+    per_square_inch = (72.0 / _mean_side(ax, part)) ** 2
+    return part.n_faces > _MOST_FACES or per_square_inch > _MOST_PER_SQUARE_INCH
 
 
 def draw_faces(
@@ -97,15 +108,26 @@ def draw_faces(
     values: FloatArray | None = None,
     cmap: ColorMap | None = None,
     norm: Normalize | None = None,
-) -> tuple[PolyCollection, LineCollection]:
+    rasterized: bool,
+) -> tuple[Faces, LineCollection | None]:
     """Fill the faces, with `colors` (F, 3) or with `values` (F,) sent through `norm` and `cmap`.
 
     Returns the faces and, below them, the seams: lines along the edges in the mean colour of
     both sides. Where two antialiased polygons meet, each covers only a part of a pixel, and what
     lies below shines through. With the seams below, that is the colour it should be; the fill
-    itself stays where it is, unlike with polygons that are stroked to overlap each other.
+    itself stays where it is, unlike with polygons that are stroked to overlap each other. Pixels
+    need none.
     """
-    faces = PolyCollection(face_corners(part), linewidths=0, edgecolors="none", zorder=1)
+    faces = Faces(
+        part.vertex_xy,
+        part.face_offsets,
+        part.face_vertices,
+        ends=part.edge_vertices,
+        sides=part.edge_faces,
+        linewidths=0,
+        edgecolors="none",
+        zorder=1,
+    )
     if values is not None:
         faces.set(array=values, cmap=cmap, norm=norm)
         rgb = np.asarray(faces.to_rgba(values))[:, :3]
@@ -113,40 +135,84 @@ def draw_faces(
         assert colors is not None
         rgb = colors
         faces.set(facecolor=colors)
-    left, right = part.edge_faces[part.is_inner].T
-    seams = LineCollection(
-        list(part.vertex_xy[part.edge_vertices[part.is_inner]]),
-        colors=(rgb[left] + rgb[right]) / 2,
-        linewidths=_SEAM_WIDTH,
-        capstyle="projecting",
-        zorder=0.9,
-    )
-    for collection in (seams, faces):
-        add(ax, collection, part)
+    seams = None
+    if not rasterized:
+        left, right = part.edge_faces[part.is_inner].T
+        seams = Lines(
+            part.vertex_xy[part.edge_vertices[part.is_inner]],
+            np.full(len(left), _SEAM_WIDTH),
+            colors=(rgb[left] + rgb[right]) / 2,
+            capstyle="projecting",
+            zorder=0.9,
+        )
+        add(ax, seams, part, rasterized=False)
+    add(ax, faces, part, rasterized=rasterized)
     return faces, seams
 
 
 def draw_edges(
-    ax: Axes, part: Partition, edges: IntArray, *, widths: Any, alphas: Any = 1.0
+    ax: Axes,
+    part: Partition,
+    edges: IntArray,
+    *,
+    widths: Any,
+    alphas: Any = 1.0,
+    rasterized: bool,
 ) -> LineCollection:
-    """Draw edges, given by index, in ink; `widths` and `alphas` are for all or one for each."""
-    lines = LineCollection(
-        list(part.vertex_xy[part.edge_vertices[edges]]),
-        colors=INK,
-        linewidths=widths,
-        alpha=alphas if len(edges) else None,  # matplotlib cannot do with no opacities at all
-        capstyle="round",
-        zorder=2,
-    )
-    add(ax, lines, part)
+    """Draw edges, given by index, in ink; `widths` and `alphas` are for all or one for each.
+
+    Where edges are so many that they would cover the faces, all there become fainter.
+    """
+    n = len(edges)
+    segments = part.vertex_xy[part.edge_vertices[edges]]
+    widths, alphas = (np.broadcast_to(np.asarray(a, np.float64), (n,)) for a in (widths, alphas))
+    colors = np.tile([*to_rgb(INK), 1.0], (n, 1))
+    colors[:, 3] = alphas if rasterized else alphas * _room(ax, part, segments, widths, alphas)
+    lines = Lines(segments, widths, most_ink=_MOST_INK, colors=colors, capstyle="round", zorder=2)
+    add(ax, lines, part, rasterized=rasterized)
     return lines
 
 
-def draw_creases(ax: Axes, part: Partition) -> LineCollection:
+def _room(
+    ax: Axes, part: Partition, segments: FloatArray, widths: FloatArray, alphas: FloatArray
+) -> FloatArray:
+    """How much of its ink each line can have, (N,) in [0, 1], lest all together hide the faces.
+
+    In pixels that is found at every place; a line of a vector format fades as a whole, as much
+    as the lines around its middle need.
+    """
+    n = len(segments)
+    if not n:
+        return np.ones(0)
+    low = part.domain.xy.min(axis=0)
+    size = np.ptp(part.domain.xy, axis=0)
+    cell = float(size.max()) / _DENSITY_CELLS
+    columns, rows = np.maximum(np.ceil(size / cell), 1).astype(np.int64).tolist()
+
+    def cells(xy: FloatArray) -> IntArray:
+        i, j = np.clip((xy - low) / cell, 0, [columns - 1, rows - 1]).astype(np.int64).T
+        at: IntArray = j * columns + i
+        return at
+
+    # Every line is taken as a few points, each with its share of the area that is inked.
+    length = np.hypot(*((segments[:, 1] - segments[:, 0]) / cell).T)
+    count = np.ceil(length).astype(np.int64) + 1
+    line = np.repeat(np.arange(n), count)
+    step = np.arange(len(line)) - np.repeat(np.cumsum(count) - count, count)
+    share = ((step + 0.5) / count[line])[:, None]
+    points = segments[line, 0] + share * (segments[line, 1] - segments[line, 0])
+    cell_points = max(_page_size(ax, part.domain)) / _DENSITY_CELLS
+    share_of_cell = widths * alphas / cell_points * length / count
+    ink = np.bincount(cells(points), share_of_cell[line], minlength=rows * columns)
+    share = room(ink.reshape(rows, columns), _MOST_INK, blur_size(widths, 1 / cell_points))
+    return np.asarray(share.ravel()[cells(segments.mean(axis=1))])
+
+
+def draw_creases(ax: Axes, part: Partition, *, rasterized: bool) -> LineCollection:
     """Draw the creases, all alike, as fine as their number asks for."""
     width = base_width(ax, part)
     creases = np.flatnonzero(part.is_crease)
-    return draw_edges(ax, part, creases, widths=width, alphas=fading(width))
+    return draw_edges(ax, part, creases, widths=width, alphas=fading(width), rasterized=rasterized)
 
 
 def draw_outline(ax: Axes, domain: Domain) -> None:
@@ -157,9 +223,9 @@ def draw_outline(ax: Axes, domain: Domain) -> None:
         )
 
 
-def add(ax: Axes, collection: Collection, part: Partition) -> None:
+def add(ax: Axes, collection: Collection, part: Partition, *, rasterized: bool) -> None:
     """Put a collection into the axes, cut off at the domain."""
-    collection.set_rasterized(part.n_edges > _MANY_EDGES)
+    collection.set_rasterized(rasterized)
     ax.add_collection(collection, autolim=False)
     clip(collection, ax, part.domain)
 
@@ -175,12 +241,24 @@ def base_width(ax: Axes, part: Partition) -> float:
 
     It is a twentieth of the side of a square as large as the average face, between bounds.
     """
+    return float(np.clip(0.05 * _mean_side(ax, part), 0.15, 0.9))
+
+
+def _mean_side(ax: Axes, part: Partition) -> float:
+    """The side, in points on the page, of a square as large as the average face."""
+    width, height = _page_size(ax, part.domain)
+    xmin, ymin, xmax, ymax = map(Fraction, part.domain.bounds)
+    share = float(part.domain.exact_area / ((xmax - xmin) * (ymax - ymin)))
+    return float((width * height * share / part.n_faces) ** 0.5)
+
+
+def _page_size(ax: Axes, domain: Domain) -> tuple[float, float]:
+    """Width and height of the domain in points on the page, in undistorted axes."""
     box = ax.get_window_extent()
-    xmin, ymin, xmax, ymax = part.domain.bounds
-    pixels = min(box.width / (xmax - xmin), box.height / (ymax - ymin))
-    points = pixels * 72.0 / ax.figure.dpi
-    side = points * (float(part.domain.exact_area) / part.n_faces) ** 0.5
-    return float(np.clip(0.05 * side, 0.15, 0.9))
+    xmin, ymin, xmax, ymax = domain.bounds
+    ratio = (ymax - ymin) / (xmax - xmin)
+    width = min(box.width, box.height / ratio) * 72.0 / ax.figure.dpi
+    return width, width * ratio
 
 
 def fading(width: float) -> float:

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from polyregions.colors import SizeScale, slope_colors, slope_sizes
 from polyregions.network import FloatArray, IntArray
 from polyregions.plot import canvas, keys
+from polyregions.plot.artists import Faces
 from polyregions.plot.bands import cut_into_bands, vertex_values
 from polyregions.plot.canvas import ColorMap
 
@@ -37,7 +38,8 @@ class PartitionArtists:
     faces : PolyCollection or None
         One polygon for each face; for ``color="value"`` one for each colour on each face.
     seams : LineCollection or None
-        Lines below the faces that keep the page from shining through between two of them.
+        Lines below the faces that keep the page from shining through between two of them, unless
+        rasterised.
     lines : LineCollection or None
         The edges.
     color_key : AnchoredOffsetbox, Colorbar, Legend or None
@@ -64,6 +66,7 @@ def partition(
     cmap: ColorMap | None = None,
     linewidth: float | None = None,
     key: bool | None = None,
+    rasterized: bool | None = None,
 ) -> PartitionArtists:
     """Draw the faces and edges of a partition.
 
@@ -99,6 +102,10 @@ def partition(
     key : bool, optional
         Whether to explain colours and lines beside the axes; unless told, where these are the
         only ones in their figure, since the key would lie over a neighbour.
+    rasterized : bool, optional
+        Whether to draw faces and edges as pixels, at the resolution of the figure, also in vector
+        formats (PDF, SVG); unless told, where there are more than 1,000 faces to a square inch
+        of the axes, or more than 100,000 altogether.
 
     Returns
     -------
@@ -112,7 +119,9 @@ def partition(
 
     Notes
     -----
-    More than 20,000 edges are stored as pixels in vector formats (PDF, SVG).
+    As pixels, the time hardly depends on the number of faces: each pixel has the mean colour of
+    all that lies on it, and no face is an object of its own. In vector formats, as polygons and
+    lines, a face takes about 400 bytes.
 
     Examples
     --------
@@ -128,6 +137,7 @@ def partition(
     canvas.frame(ax, part.domain)
     if key is None:
         key = len(ax.figure.axes) == 1
+    pixels = canvas.as_pixels(ax, part, rasterized)
 
     color_key: AnchoredOffsetbox | Colorbar | Legend | None = None
     faces: PolyCollection | None = None
@@ -135,26 +145,26 @@ def partition(
     if numbers is not None:
         norm = canvas.spread_norm(numbers)
         faces, seams = canvas.draw_faces(
-            ax, part, values=numbers, cmap=cmap or canvas.BRIGHT, norm=norm
+            ax, part, values=numbers, cmap=cmap or canvas.BRIGHT, norm=norm, rasterized=pixels
         )
         color_key = keys.colorbar(ax, faces, "") if key else None
     elif color == "slope":
         scale = SizeScale.of(slope_sizes(part.face_weight, output=output))
         colors = slope_colors(part.face_weight, output=output, scale=scale)
-        faces, seams = canvas.draw_faces(ax, part, colors=colors)
+        faces, seams = canvas.draw_faces(ax, part, colors=colors, rasterized=pixels)
         color_key = keys.slope_wheel(ax, scale) if key else None
     elif color == "value":
-        faces = draw_values(ax, part, output, cmap or canvas.BRIGHT)
+        faces = draw_values(ax, part, output, cmap or canvas.BRIGHT, rasterized=pixels)
         color_key = keys.colorbar(ax, faces, "output") if key else None
     elif color == "layer":
-        faces, seams, color_key = _by_layer(ax, part, cmap, key)
+        faces, seams, color_key = _by_layer(ax, part, cmap, key, pixels)
     elif color == "area":
-        faces, seams, color_key = _by_area(ax, part, cmap, key)
+        faces, seams, color_key = _by_area(ax, part, cmap, key, pixels)
     elif color == "count":
-        faces, seams, color_key = _by_count(ax, part, cmap, key)
+        faces, seams, color_key = _by_count(ax, part, cmap, key, pixels)
 
     width = canvas.base_width(ax, part) if linewidth is None else linewidth
-    drawn = _draw_lines(ax, part, lines, output, width)
+    drawn = _draw_lines(ax, part, lines, output, width, pixels)
     canvas.draw_outline(ax, part.domain)
     layers = sorted(set(part.edge_layer[part.is_inner].tolist()))
     line_key = None
@@ -164,7 +174,9 @@ def partition(
     return PartitionArtists(ax, faces, seams, drawn, color_key, line_key)
 
 
-def draw_values(ax: Axes, part: Partition, output: int, cmap: ColorMap) -> PolyCollection:
+def draw_values(
+    ax: Axes, part: Partition, output: int, cmap: ColorMap, *, rasterized: bool
+) -> PolyCollection:
     """Fill the faces with the exact values of one output: every colour of the map is one band."""
     colors = canvas.colormap(cmap)
     values = vertex_values(part, output)
@@ -173,12 +185,12 @@ def draw_values(ax: Axes, part: Partition, output: int, cmap: ColorMap) -> PolyC
     assert norm.vmax is not None
     # (v - vmin) / (vmax - vmin) without overflow, and exactly 0 and 1 at the ends
     position = (values - norm.vmin) / (norm.vmax - norm.vmin) * colors.N
-    polygons, band = cut_into_bands(part, position, colors.N)
+    xy, offsets, band = cut_into_bands(part, position, colors.N)
     # Neighbouring bands differ by one colour of the map, so strokes that overlap do not show.
-    faces = PolyCollection(polygons, edgecolors="face", linewidths=1.0, zorder=1)
+    faces = Faces(xy, offsets, np.arange(len(xy)), edgecolors="face", linewidths=1.0, zorder=1)
     middle = norm.vmin + (band + 0.5) / colors.N * (norm.vmax - norm.vmin)
     faces.set(array=middle, cmap=colors, norm=norm)
-    canvas.add(ax, faces, part)
+    canvas.add(ax, faces, part, rasterized=rasterized)
     return faces
 
 
@@ -206,8 +218,8 @@ def gradient_jump(part: Partition, output: int) -> FloatArray:
 
 
 def _by_layer(
-    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool
-) -> tuple[PolyCollection, LineCollection, Legend | None]:
+    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
+) -> tuple[PolyCollection, LineCollection | None, Legend | None]:
     layer = newest_layer(part)
     n_layers = int(part.unit_layer.max(initial=-1)) + 1
     colors = canvas.colormap(cmap or canvas.QUIET)(np.linspace(0, 1, max(n_layers, 1)))
@@ -218,6 +230,7 @@ def _by_layer(
         values=layer.astype(np.float64),
         cmap=ListedColormap(table),
         norm=BoundaryNorm(np.arange(len(table) + 1) - 1.5, len(table)),
+        rasterized=rasterized,
     )
     if not key:
         return faces, seams, None
@@ -226,29 +239,30 @@ def _by_layer(
 
 
 def _by_count(
-    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool
-) -> tuple[PolyCollection, LineCollection, Colorbar | None]:
+    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
+) -> tuple[PolyCollection, LineCollection | None, Colorbar | None]:
     count = active_units(part)
     low, high = int(count.min()), int(count.max())
     base = canvas.colormap(cmap or canvas.BRIGHT)
     steps = ListedColormap(base(np.linspace(0, 1, high - low + 1)))
     norm = BoundaryNorm(np.arange(low, high + 2) - 0.5, steps.N)
     faces, seams = canvas.draw_faces(
-        ax, part, values=count.astype(np.float64), cmap=steps, norm=norm
+        ax, part, values=count.astype(np.float64), cmap=steps, norm=norm, rasterized=rasterized
     )
     bar = keys.colorbar(ax, faces, "active units", whole=(low, high)) if key else None
     return faces, seams, bar
 
 
 def _draw_lines(
-    ax: Axes, part: Partition, lines: str | None, output: int, width: float
+    ax: Axes, part: Partition, lines: str | None, output: int, width: float, rasterized: bool
 ) -> LineCollection | None:
     if lines is None:
         return None
     opacity = canvas.fading(width)
     if lines == "crease":
+        edges = np.flatnonzero(part.is_crease)
         return canvas.draw_edges(
-            ax, part, np.flatnonzero(part.is_crease), widths=width, alphas=opacity
+            ax, part, edges, widths=width, alphas=opacity, rasterized=rasterized
         )
     if lines == "jump":
         jump = gradient_jump(part, output)
@@ -256,8 +270,9 @@ def _draw_lines(
         edges = np.flatnonzero(jump > 0)
         edges = edges[np.argsort(strength[edges], kind="stable")]
         weight = 0.2 + 1.8 * strength[edges]
+        alphas = np.minimum(1.0, opacity * weight)
         return canvas.draw_edges(
-            ax, part, edges, widths=width * weight, alphas=np.minimum(1.0, opacity * weight)
+            ax, part, edges, widths=width * weight, alphas=alphas, rasterized=rasterized
         )
     edges = np.flatnonzero(part.is_inner)
     # Heavy lines last, so that they run on where finer ones cross them.
@@ -265,7 +280,7 @@ def _draw_lines(
     n_layers = int(part.unit_layer.max(initial=-1)) + 1
     strokes = np.array([_stroke(part, n, width) for n in range(n_layers)]).reshape(-1, 2)
     widths, alphas = strokes[part.edge_layer[edges]].T
-    return canvas.draw_edges(ax, part, edges, widths=widths, alphas=alphas)
+    return canvas.draw_edges(ax, part, edges, widths=widths, alphas=alphas, rasterized=rasterized)
 
 
 def _stroke(part: Partition, layer: int, width: float) -> tuple[float, float]:
@@ -308,8 +323,8 @@ def _check(
 
 
 def _by_area(
-    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool
-) -> tuple[PolyCollection, LineCollection, Colorbar | None]:
+    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
+) -> tuple[PolyCollection, LineCollection | None, Colorbar | None]:
     # The smallest faces spread over many powers of ten but cannot be seen: those that together
     # cover no more than 1/200 of the domain share the lowest colour.
     areas = np.sort(part.areas)
@@ -325,6 +340,7 @@ def _by_area(
         values=np.maximum(part.areas, low),
         cmap=cmap or canvas.QUIET,
         norm=LogNorm(low, high),
+        rasterized=rasterized,
     )
     extend = "min" if areas[0] < low else "neither"
     return faces, seams, keys.colorbar(ax, faces, "area", extend=extend) if key else None

@@ -29,6 +29,7 @@ def output(
     cmap: ColorMap = "nipy_spectral",
     exact: bool | None = None,
     key: bool = True,
+    rasterized: bool | None = None,
 ) -> PolyCollection | AxesImage:
     """Draw the values of an output.
 
@@ -53,6 +54,8 @@ def output(
         Unless given, a partition is drawn exactly and a model sampled.
     key : bool
         Whether to put a colour bar beside the axes.
+    rasterized : bool, optional
+        Whether to draw a partition as pixels, also in vector formats; see `partition`.
 
     Returns
     -------
@@ -89,7 +92,8 @@ def output(
     artist: PolyCollection | AxesImage
     if isinstance(part_or_model, Partition) and exact is not False:
         ax = canvas.new_axes(ax, area)
-        artist = draw_values(ax, part_or_model, output, colors)
+        pixels = canvas.as_pixels(ax, part_or_model, rasterized)
+        artist = draw_values(ax, part_or_model, output, colors, rasterized=pixels)
     else:
         values = sample(part_or_model, area, resolution, output)
         ax = canvas.new_axes(ax, area)
@@ -110,6 +114,7 @@ def gradient_comparison(
     output: int = 0,
     cmap: ColorMap = "prism",
     key: bool = True,
+    rasterized: bool | None = None,
 ) -> np.ndarray[Any, np.dtype[np.object_]]:
     """Draw finite differences of a sampled image beside the exact gradient.
 
@@ -134,6 +139,8 @@ def gradient_comparison(
         and may show two that are not in one colour.
     key : bool
         Whether to put a colour bar beside each row.
+    rasterized : bool, optional
+        Whether to draw the faces as pixels, also in vector formats; see `partition`.
 
     Returns
     -------
@@ -168,13 +175,16 @@ def gradient_comparison(
         slopes = part.face_weight[:, output, i]
         norm = canvas.spread_norm(slopes)
         artists[i, 0] = draw_image(left, part.domain, differences[i], cmap=colors, norm=norm)
-        artists[i, 1], _ = canvas.draw_faces(right, part, values=slopes, cmap=colors, norm=norm)
+        pixels = canvas.as_pixels(right, part, rasterized)
+        artists[i, 1], _ = canvas.draw_faces(
+            right, part, values=slopes, cmap=colors, norm=norm, rasterized=pixels
+        )
         for ax in (left, right):
             canvas.frame(ax, part.domain)
             canvas.draw_outline(ax, part.domain)
             if axes is None:
                 ax.label_outer()
-        canvas.draw_creases(right, part)
+        canvas.draw_creases(right, part, rasterized=pixels)
         if key:
             bar = left.figure.colorbar(artists[i, 1], ax=[left, right], pad=0.02)
             bar.ax.set_title(rf"$\partial f/\partial x_{i + 1}$", fontsize="medium")
