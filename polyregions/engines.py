@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition
 
 # What "auto" stands for.
-_AUTO = "rational"
+_AUTO = "exact"
 
 # The rational engine needs about a tenth of a second for so many regions of so small a network.
 _SOON, _FEW = 1000, 4096
@@ -52,26 +52,30 @@ def subdivide(
     threads: int | None,
     progress: ProgressLike,
 ) -> Partition:
-    """Have an engine make a partition; see `polyregions.partition`."""
+    """Have an engine make a partition, and check it quickly; see `polyregions.partition`."""
     limit = max_regions or DEFAULT_MAX_REGIONS[engine]
-    if engine == "rational":
-        from polyregions import reference
-
-        _refuse_memory_limit(max_memory)
-        with reporter(progress) as report, _Interruptible(report):
-            return reference.subdivide(network, domain, max_regions=limit)
-    from polyregions.engine import subdivision
-
     compilation.listen()
     with reporter(progress) as report, _Interruptible(report):
-        return subdivision.subdivide(
-            network,
-            domain,
-            max_regions=limit,
-            max_memory=max_memory or default_memory() or _UNLIMITED,
-            threads=threads,
-            progress=report,
-        )
+        if engine == "rational":
+            from polyregions import reference
+
+            _refuse_memory_limit(max_memory)
+            part = reference.subdivide(network, domain, max_regions=limit)
+        else:
+            from polyregions.engine import subdivision
+
+            part = subdivision.subdivide(
+                network,
+                domain,
+                max_regions=limit,
+                max_memory=max_memory or default_memory() or _UNLIMITED,
+                threads=threads,
+                progress=report,
+            )
+        from polyregions import certificate
+
+        certificate.quick(part)
+    return part
 
 
 def count(
