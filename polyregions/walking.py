@@ -8,6 +8,7 @@ faces' vertices to the next one of the same face, counter-clockwise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -253,6 +254,12 @@ def walk(
         found[order[k]] = answer
 
 
+def in_ranges(n: int, kernel: Callable[..., None], *arguments: Any) -> None:
+    """``kernel(begin, end, *arguments)`` for ranges that cover 0..n, in several threads."""
+    with Crew() as crew:
+        crew.run(n, lambda begin, end: kernel(begin, end, *arguments), _GRAIN)
+
+
 class Walker:
     """Neighbours of the faces, and walks among them.
 
@@ -284,11 +291,9 @@ class Walker:
         out = np.empty(n_sides, dtype=np.int32)
         fill_sides_out(face_vertices, out_start, out)
         self.twin = np.empty(n_sides, dtype=np.int32)
-        with Crew() as crew:
-            crew.call(
-                n_sides, _GRAIN, match_sides, face_offsets, face_vertices, side_face, out_start,
-                out, self.twin,
-            )  # fmt: skip
+        in_ranges(
+            n_sides, match_sides, face_offsets, face_vertices, side_face, out_start, out, self.twin
+        )
         self.side_face = side_face
         self._complex = table, corners, face_offsets, face_vertices, side_face, self.twin
         # Scaled or not, rounding is monotone: whatever is out of this box is outside.
@@ -305,16 +310,12 @@ class Walker:
         # Cells only make walks short; points too close for them may all be in one.
         size = np.maximum(stop - start, 0.0)
         scale = np.where(size > TINY, width / np.maximum(size, TINY), 0.0)
-        with Crew() as crew:
-            crew.call(
-                n, _GRAIN, number_cells, points, self._low, self._high, start, scale, width, cell
-            )
+        in_ranges(n, number_cells, points, self._low, self._high, start, scale, width, cell)
         return order[: sort_by_cell(cell, width * width, order)]
 
     def walk(self, points: FloatArray) -> IntArray:
         """Walk to `points`, (N, 2); see the kernel for what comes back."""
         found = np.full(len(points), -1, dtype=np.int64)
         order = self.order(points)
-        with Crew() as crew:
-            crew.call(len(order), _GRAIN, walk, order, frozen(points), *self._complex, found)
+        in_ranges(len(order), walk, order, frozen(points), *self._complex, found)
         return found
