@@ -87,10 +87,17 @@ def _forward_bound(network: Network, points: FloatArray, precision: Precision) -
         if isinstance(step, Affine):
             weight = np.abs(step.weight).T
             n = step.n_inputs + 2
-            total = size @ weight + np.abs(step.bias)
-            error = error @ weight + precision.gamma(n) * total + n * precision.tiny
-            # A product may overflow on the way to a sum that would not.
-            error = np.where(total < precision.largest, error, np.inf)
+            bias = np.abs(step.bias)
+            gamma = precision.gamma(n)
+            # One product for |W| error + gamma (|W| size + |b|).
+            before = size
+            error = (error + gamma * size) @ weight + (gamma * bias + n * precision.tiny)
+            # A product may overflow on the way to a sum that would not. Mostly a glance shows
+            # that none can.
+            most = before.max(axis=0, initial=0.0) @ weight + bias
+            if not (most < precision.largest / 2).all():
+                total = before @ weight + bias
+                error = np.where(total < precision.largest, error, np.inf)
         elif isinstance(step, Activation):
             at_units.append(error)
             steepest, offset = _steepest_pieces(step, x, error)
@@ -121,10 +128,11 @@ def _steepest_pieces(
     breakpoint does, they are on one piece: a unit that is surely inactive passes no error on.
     """
     piece = layer.piece(z)
-    margin = np.abs(z[..., None] - layer.breakpoints).min(axis=-1, initial=np.inf)
-    certain = margin > 2 * error
-    slope = np.abs(layer.select(layer.slopes, piece))
-    intercept = np.abs(layer.select(layer.intercepts, piece))
+    certain = np.ones(z.shape, dtype=np.bool_)
+    for t in layer.breakpoints.T:
+        certain &= np.abs(z - t) > 2 * error
+    slope = layer.select(np.abs(layer.slopes), piece)
+    intercept = layer.select(np.abs(layer.intercepts), piece)
     return (
         np.where(certain, slope, np.abs(layer.slopes).max(axis=1)),
         np.where(certain, intercept, np.abs(layer.intercepts).max(axis=1)),
