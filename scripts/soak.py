@@ -283,7 +283,7 @@ def found_bad_structure(part: Partition) -> list[str]:
     """Euler's formula and the sides of faces; exact checks follow from those above."""
     if part.n_vertices - part.n_edges + part.n_faces != 1:
         return ["V - E + F is not 1"]
-    return [] if part._sides_match() else ["faces and edges disagree"]
+    return [] if part.certificate.sides_matched else ["faces and edges disagree"]
 
 
 def outcome(engine: Any, network: Network, domain: Domain, limit: int) -> Partition | str:
