@@ -47,7 +47,7 @@ def write(path: str | PathLike[str], arrays: Mapping[str, NDArray[Any]]) -> None
             member.create_system = 3
             data = io.BytesIO()
             npy.write_array(data, np.asarray(array), allow_pickle=False)
-            archive.writestr(member, data.getvalue())
+            archive.writestr(member, data.getbuffer())
     # In one go at the end: an error above leaves an older file as it is.
     with open(path, "wb") as file:
         file.write(buffer.getvalue())

@@ -1,26 +1,31 @@
 """A partition as an ``.npz`` file: a schema name, a version, and its arrays.
 
-Vertices are stored twice: rounded, as anyone can read them with `numpy.load`, and exactly, as the
-bytes of the integers of their triples (two's complement, least significant byte first, as few
-bytes as hold the number and its sign) one after the other, with offsets. Nothing is pickled.
+Vertices are stored twice: rounded, as anyone can read them with `numpy.load`, and exactly. For
+partitions of the compiled engine that is what made them, see `polyregions.formats.provenance`.
+For all others it is the bytes of the integers of their triples (two's complement, least
+significant byte first, as few bytes as hold the number and its sign) one after the other, with
+offsets.
+
+Activation patterns take one bit for each unit of a face, or more where units have more than two
+pieces: plane p of `face_pattern_bits` holds bit p of every piece, eight units to a byte. With
+ReLUs ``numpy.unpackbits(face_pattern_bits[0], axis=1, count=len(unit_layer))`` is `face_pattern`.
+Nothing is pickled.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import pairwise
 from math import gcd
 from os import PathLike, fspath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from polyregions.domain import Domain
 from polyregions.errors import FormatError
 from polyregions.exact import Triple
-from polyregions.formats import arrays
+from polyregions.formats import arrays, provenance
 from polyregions.formats.arrays import Arrays
 from polyregions.network import ByteArray, FloatArray, IntArray
 
@@ -35,15 +40,13 @@ VERSION = 2
 _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "domain_xy": ("<f8", ("K", 2)),
     "vertex_xy": ("<f8", ("V", 2)),
-    "vertex_bytes": ("|u1", ("B",)),
-    "vertex_offsets": ("<i8", ("3V + 1",)),
     "vertex_error": ("<f8", ("V", 2)),
     "edge_vertices": ("<i4", ("E", 2)),
     "edge_faces": ("<i4", ("E", 2)),
     "edge_unit": ("<i4", ("E",)),
     "face_offsets": ("<i4", ("F + 1",)),
     "face_vertices": ("<i4", ("S",)),
-    "face_pattern": ("|u1", ("F", "H")),
+    "face_pattern_bits": ("|u1", ("P", "F", "Y")),
     "face_weight": ("<f8", ("F", "M", 2)),
     "face_bias": ("<f8", ("F", "M")),
     "face_weight_error": ("<f8", ("F", "M", 2)),
@@ -53,7 +56,11 @@ _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "decision_count": ("<i8", ("D",)),
 }
 _TEXTS = ("schema", "engine", "decision_arithmetic")
-_NAMES = {*_ARRAYS, *_TEXTS, "schema_version"}
+# The exact vertices, unless there is their provenance.
+_INTEGERS: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "vertex_bytes": ("|u1", ("B",)),
+    "vertex_offsets": ("<i8", ("3V + 1",)),
+}
 
 
 def write(path: str | PathLike[str], part: Partition) -> None:
@@ -64,11 +71,9 @@ def write(path: str | PathLike[str], part: Partition) -> None:
     OSError
         If the file cannot be written.
     """
-    data, offsets = _encode(part.vertex_exact)
     values: dict[str, Any] = {
         "domain_xy": part.domain.xy,
-        "vertex_bytes": data,
-        "vertex_offsets": offsets,
+        "face_pattern_bits": _pack(part.face_pattern),
         "decision_count": list(part.decisions.values()),
     }
     contents: Arrays = {
@@ -79,6 +84,12 @@ def write(path: str | PathLike[str], part: Partition) -> None:
     }
     for name, (dtype, _) in _ARRAYS.items():
         contents[name] = np.asarray(values.get(name, getattr(part, name, None)), dtype=dtype)
+    made = provenance.of(part)
+    if made is None:
+        data, offsets = _encode(part.vertex_exact)
+        contents |= {"vertex_bytes": data, "vertex_offsets": offsets}
+    else:
+        contents |= provenance.encode(made)
     arrays.write(path, contents)
 
 
@@ -86,9 +97,9 @@ def read(path: str | PathLike[str]) -> dict[str, Any]:
     """Read a file that `write` made, and check that it is one complex without contradictions.
 
     The checks cover what is needed for every method of a partition to make sense: types, shapes,
-    indices, finite numbers, exact vertices that round to the rounded ones, faces and edges that
-    name each other. What the values should be (convex faces, their areas) is for
-    `Partition.certificate` to say.
+    indices, finite numbers, faces and edges that name each other, exact vertices as near to the
+    rounded ones as is said. Of those that have to be worked out only a few are. What the values
+    should be (convex faces, their areas) is for `Partition.certificate` to say.
 
     Returns
     -------
@@ -148,32 +159,47 @@ def _text(contents: Arrays, name: str) -> str:
 def _partition_arguments(contents: Arrays) -> dict[str, Any]:
     _check_arrays(contents)
     domain = _domain(contents.pop("domain_xy"))
-    vertex_exact = _decode(contents.pop("vertex_bytes"), contents.pop("vertex_offsets"))
-    _check_vertices(contents["vertex_xy"], contents["vertex_error"], vertex_exact)
+    if (contents["vertex_error"] < 0).any():
+        raise FormatError("vertex_error holds a negative bound")
+    bits = contents.pop("face_pattern_bits")
+    contents["face_pattern"] = _unpack(bits, len(contents["unit_layer"]))
     _check_faces(contents)
     _check_edges(contents)
-    arguments: dict[str, Any] = {name: contents[name] for name in _ARRAYS if name in contents}
-    count = arguments.pop("decision_count").tolist()
+    vertex_exact: Sequence[Triple]
+    if "vertex_bytes" in contents:
+        vertex_exact = _decode(contents.pop("vertex_bytes"), contents.pop("vertex_offsets"))
+        _check_vertices(contents["vertex_xy"], contents["vertex_error"], vertex_exact)
+    else:
+        vertex_exact = provenance.decode(contents, domain)
     arithmetic = _text(contents, "decision_arithmetic").split()
+    engine = _text(contents, "engine")
+    count = contents.pop("decision_count").tolist()
+    for name in (*_TEXTS, "schema_version"):
+        del contents[name]
     if min(count, default=0) < 0 or len(set(arithmetic)) != len(count):
         raise FormatError("decision_count does not count the decisions of each arithmetic")
     return {
-        **arguments,
+        **contents,
         "domain": domain,
         "vertex_exact": vertex_exact,
-        "engine": _text(contents, "engine"),
+        "engine": engine,
         "decisions": dict(zip(arithmetic, count, strict=True)),
     }
 
 
 def _check_arrays(contents: Arrays) -> None:
     """Names, dtypes and shapes, and that numbers are finite."""
-    if missing := sorted(_NAMES - contents.keys()):
+    schema = _ARRAYS | (_INTEGERS if "vertex_bytes" in contents else provenance.ARRAYS)
+    texts = _TEXTS if "vertex_bytes" in contents else (*_TEXTS, *provenance.TEXTS)
+    names = {*schema, *texts, "schema_version"}
+    if "vertex_bytes" not in contents:
+        names |= provenance.step_arrays(contents)
+    if missing := sorted(names - contents.keys()):
         raise FormatError(f"it lacks {', '.join(missing)}")
-    if unknown := sorted(contents.keys() - _NAMES):
+    if unknown := sorted(contents.keys() - names):
         raise FormatError(f"it holds {', '.join(map(repr, unknown))}, which is not of its schema")
     length: dict[str | int, int] = {}
-    for name, (dtype, shape) in _ARRAYS.items():
+    for name, (dtype, shape) in schema.items():
         array = contents[name]
         if array.dtype != np.dtype(dtype):
             raise FormatError(f"{name} must be {np.dtype(dtype)}, it is {array.dtype}")
@@ -187,7 +213,8 @@ def _check_arrays(contents: Arrays) -> None:
                 )
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             raise FormatError(f"{name} holds NaN or infinite values")
-    if length["3V + 1"] != 3 * length["V"] + 1 or length["F + 1"] != length["F"] + 1:
+    triples = 3 * length["V"] + 1
+    if length.get("3V + 1", triples) != triples or length["F + 1"] != length["F"] + 1:
         raise FormatError("vertex_offsets or face_offsets has the wrong length")
     if length["F"] == 0 or length["M"] == 0:
         raise FormatError("it holds no face, or no output")
@@ -201,6 +228,40 @@ def _domain(xy: FloatArray) -> Domain:
     if not np.array_equal(domain.xy, xy):  # it turns clockwise rings and drops idle corners
         raise FormatError("domain_xy is not strictly convex and counter-clockwise")
     return domain
+
+
+def _pack(pattern: ByteArray) -> ByteArray:
+    """Bits of all pieces, (P, F, Y) uint8, P being as many as the highest piece needs."""
+    n_faces, n_units = pattern.shape
+    n_planes = max(1, int(pattern.max(initial=0)).bit_length())
+    bits = np.empty((n_planes, n_faces, (n_units + 7) // 8), dtype=np.uint8)
+    for rows in _blocks(n_faces, n_units):
+        for p in range(n_planes):
+            bits[p, rows] = np.packbits(pattern[rows] >> p & 1, axis=1)
+    return bits
+
+
+def _unpack(bits: ByteArray, n_units: int) -> ByteArray:
+    n_planes, n_faces, n_bytes = bits.shape
+    if not 1 <= n_planes <= 8 or n_bytes != (n_units + 7) // 8:
+        raise FormatError(f"face_pattern_bits has not the shape for {n_units} units")
+    pattern = np.zeros((n_faces, n_units), dtype=np.uint8)
+    for rows in _blocks(n_faces, n_units):
+        for p in range(n_planes):
+            pattern[rows] |= np.unpackbits(bits[p, rows], axis=1, count=n_units) << p
+    if n_units % 8 and (bits[:, :, -1] & (0xFF >> n_units % 8)).any():
+        raise FormatError("face_pattern_bits has bits of units that do not exist")
+    if n_planes > 1 and not bits[-1].any():
+        raise FormatError("face_pattern_bits has an idle plane")
+    pattern.flags.writeable = False
+    return pattern
+
+
+def _blocks(n_rows: int, width: int) -> Iterator[slice]:
+    """Rows of a table, some megabytes at a time."""
+    step = max(1, (1 << 22) // max(width, 1))
+    for begin in range(0, n_rows, step):
+        yield slice(begin, begin + step)
 
 
 def _encode(triples: Sequence[Triple]) -> tuple[ByteArray, IntArray]:
@@ -235,16 +296,13 @@ def _triples(numbers: list[int]) -> Iterator[Triple]:
 
 
 def _check_vertices(xy: FloatArray, error: FloatArray, triples: tuple[Triple, ...]) -> None:
-    if (error < 0).any():
-        raise FormatError("vertex_error holds a negative bound")
-    for v, ((x, y, w), row, bounds) in enumerate(
+    for v, (triple, row, bounds) in enumerate(
         zip(triples, xy.tolist(), error.tolist(), strict=True)
     ):
-        for coordinate, bound, n in zip(row, bounds, (x, y), strict=True):
-            if abs(Fraction(coordinate) - Fraction(n, w)) > Fraction(bound):
-                raise FormatError(
-                    f"vertex_xy[{v}] is farther from the exact vertex {v} than vertex_error says"
-                )
+        if not provenance.is_within(triple, row, bounds):
+            raise FormatError(
+                f"vertex_xy[{v}] is farther from the exact vertex {v} than vertex_error says"
+            )
     if len(set(triples)) != len(triples):
         raise FormatError("two vertices are equal")
 
@@ -255,7 +313,7 @@ def _check_faces(contents: Arrays) -> None:
     if offsets[0] != 0 or offsets[-1] != len(corners) or (np.diff(offsets) < 3).any():
         raise FormatError("face_offsets does not fit face_vertices")
     _check_range("face_vertices", corners, 0, n_vertices)
-    if len(np.unique(corners)) != n_vertices:
+    if (np.bincount(corners, minlength=n_vertices) == 0).any():
         raise FormatError("a vertex belongs to no face")
 
     layer = contents["unit_layer"]
@@ -265,13 +323,20 @@ def _check_faces(contents: Arrays) -> None:
 
     piece = contents["face_affine_piece"]
     _check_range("face_affine_piece", piece, 0, n_faces)
-    numbers, first, which = np.unique(piece, return_index=True, return_inverse=True)
-    if numbers[-1] != len(numbers) - 1:
+    if (np.bincount(piece) == 0).any():
         raise FormatError("face_affine_piece leaves out a number")
-    same = first[which]  # the first face that is said to have the same map
+    same = np.empty(n_faces, dtype=np.int64)
+    same[piece[::-1]] = np.arange(n_faces)[::-1]
+    same = same[piece]  # the first face that is said to have the same map
     for name in ("face_weight", "face_bias"):
-        if not np.array_equal(contents[name], contents[name][same]):
-            raise FormatError(f"face_affine_piece does not go with {name}")
+        value, error = contents[name], contents[f"{name}_error"]
+        if (error < 0).any():
+            raise FormatError(f"{name}_error holds a negative bound")
+        # Both are within their bounds of one exact map. The factor is for this arithmetic itself.
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = np.abs(value - value[same]) * (1 - 2.0**-50)
+            if not (apart <= error + error[same]).all():
+                raise FormatError(f"face_affine_piece does not go with {name}")
 
 
 def _check_edges(contents: Arrays) -> None:
@@ -290,24 +355,26 @@ def _check_edges(contents: Arrays) -> None:
     end = np.roll(start, -1)
     end[offsets[1:] - 1] = start[offsets[:-1]]
     owner = np.repeat(np.arange(n_faces), np.diff(offsets))
-    sides = np.stack([start, end, owner])
-    left = np.stack([ends[:, 0], ends[:, 1], faces[:, 0]])
-    right = np.stack([ends[inner, 1], ends[inner, 0], faces[inner, 1]])
-    if not np.array_equal(_sorted_columns(sides), _sorted_columns(np.hstack([left, right]))):
+    sides = _sorted_sides(n_vertices, start, end, owner)
+    begins = np.concatenate([ends[:, 0], ends[inner, 1]])
+    ends_at = np.concatenate([ends[:, 1], ends[inner, 0]])
+    beside = np.concatenate([faces[:, 0], faces[inner, 1]])
+    on_edges = _sorted_sides(n_vertices, begins, ends_at, beside)
+    if not all(map(np.array_equal, sides, on_edges)) or (np.diff(sides[0]) == 0).any():
         raise FormatError("edges and faces do not fit together")
 
-    switches = pattern[faces[inner, 0]] != pattern[faces[inner, 1]]
-    lowest = switches.argmax(axis=1) if switches.size else np.empty(0, dtype=np.int64)
-    if (
-        not switches.any(axis=1).all()
-        or not np.array_equal(unit[inner], lowest)
-        or (unit[~inner] != -1).any()
-    ):
+    lowest = provenance.first_difference(pattern, *faces[inner].T)
+    if not np.array_equal(unit[inner], lowest) or (unit[~inner] != -1).any():
         raise FormatError("edge_unit does not go with face_pattern")
 
 
-def _sorted_columns(columns: IntArray) -> NDArray[Any]:
-    return columns[:, np.lexsort(columns)]
+def _sorted_sides(
+    n_vertices: int, start: IntArray, end: IntArray, face: IntArray
+) -> tuple[IntArray, IntArray]:
+    """Sides in the order of their two ends: a number for both, and their faces."""
+    key = start.astype(np.int64) * n_vertices + end
+    order = np.argsort(key)
+    return key[order], face[order]
 
 
 def _check_range(name: str, index: IntArray, low: int, high: int) -> None:

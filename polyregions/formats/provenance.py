@@ -1,0 +1,389 @@
+"""What made the vertices of a compiled partition, as arrays.
+
+The exact vertices of a wide network are integers of hundreds of digits, a hundred thousand of
+which take hours to work out. A file holds instead what they follow from: the network, step by
+step, and the two lines that meet in each vertex. A line is a side of the domain, or a *cut*, the
+line of one unit in one face as it was before the unit's layer.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from polyregions.domain import Domain
+from polyregions.errors import FormatError
+from polyregions.exact import Triple
+from polyregions.formats.arrays import Arrays
+from polyregions.network import (
+    Activation,
+    Affine,
+    ByteArray,
+    FloatArray,
+    IntArray,
+    Network,
+    Scale,
+    Step,
+)
+
+if TYPE_CHECKING:
+    from polyregions.engine.exactly import ExactVertices, Provenance
+    from polyregions.engine.layers import Layer
+    from polyregions.partition import Partition
+
+# Besides the arrays of the network's steps, which are named step_<number>_<array>. L counts the
+# activation layers, G the faces before each of them, all together, and C the cuts.
+ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "vertex_lines": ("<i4", ("V", 2)),
+    "layer_face_start": ("<i4", ("G",)),
+    "layer_face_offsets": ("<i4", ("L + 1",)),
+    "cut_face": ("<i4", ("C",)),
+    "cut_line": ("<i4", ("C",)),
+    "cut_offsets": ("<i4", ("L + 1",)),
+}
+TEXTS = ("step_kind", "step_name")
+
+_STEPS: dict[str, tuple[type[Step], dict[str, int]]] = {
+    "affine": (Affine, {"weight": 2, "bias": 1}),
+    "scale": (Scale, {"scale": 1, "shift": 1, "shift_magnitude": 1}),
+    "activation": (Activation, {"breakpoints": 2, "slopes": 2, "intercepts": 2}),
+}
+
+# The engine writes a scale as a square matrix.
+_WIDEST_SCALE = 1 << 14
+
+# So many vertices are worked out when a file is read, spread over all of them.
+_N_CHECKED = 6
+
+
+def of(part: Partition) -> Provenance | None:
+    """What made the vertices of `part`, if its exact vertices are worked out from that."""
+    # Without the module there is no such object, and it need not be imported to find out.
+    module = sys.modules.get("polyregions.engine.exactly")
+    vertices = part.vertex_exact
+    if module is None or not isinstance(vertices, module.ExactVertices):
+        return None
+    made = vertices.provenance
+    pattern = made.face_pattern
+    # Somebody may have put together a partition from parts of others.
+    fits = (
+        pattern is not None
+        and made.domain.xy.tobytes() == part.domain.xy.tobytes()
+        and (pattern is part.face_pattern or np.array_equal(pattern, part.face_pattern))
+    )
+    return made if fits else None
+
+
+# -- writing -----------------------------------------------------------------------------------
+
+
+def encode(made: Provenance) -> Arrays:
+    """Arrays from which `decode` makes the same exact vertices."""
+    steps: list[Step] = []
+    for layer in made.layers:
+        steps += layer.steps
+        if layer.activation is not None:
+            steps.append(layer.activation)
+    contents: Arrays = {
+        "step_kind": np.array(" ".join(_kind(step) for step in steps), dtype="<U"),
+        "step_name": np.array([step.name for step in steps], dtype="<U"),
+    }
+    for i, step in enumerate(steps):
+        for name in _STEPS[_kind(step)][1]:
+            contents[f"step_{i}_{name}"] = np.asarray(getattr(step, name), dtype="<f8")
+    lines = [_line_number(layer)[n] for layer, n in _by_layer(made)]
+    arrays = {
+        "vertex_lines": made.vertex_lines,
+        "layer_face_start": _joined(made.face_start),
+        "layer_face_offsets": _offsets(made.face_start),
+        "cut_face": _joined(made.line_face),
+        "cut_line": _joined(lines),
+        "cut_offsets": _offsets(lines),
+    }
+    for name, (dtype, _) in ARRAYS.items():
+        contents[name] = np.asarray(arrays[name], dtype=dtype)
+    return contents
+
+
+def _kind(step: Step) -> str:
+    return next(kind for kind, (cls, _) in _STEPS.items() if isinstance(step, cls))
+
+
+def _by_layer(made: Provenance) -> list[tuple[Layer, IntArray]]:
+    return list(zip(made.layers, made.line_number, strict=False))
+
+
+def _lines(activation: Activation) -> tuple[IntArray, FloatArray]:
+    """The unit and breakpoint of every line that a layer can have, unit by unit."""
+    unit, k = np.nonzero(np.isfinite(activation.breakpoints))
+    return unit, np.ascontiguousarray(activation.breakpoints[unit, k])
+
+
+def _line_number(layer: Layer) -> IntArray:
+    """The place of every line of the engine's layer among all that the activation can have.
+
+    The engine leaves out lines that are multiples of others. Which these are is its own affair
+    and must not matter for a file.
+    """
+    assert layer.activation is not None
+    unit, breakpoint_ = _lines(layer.activation)
+    all_pairs = zip(unit.tolist(), breakpoint_.tolist(), strict=True)
+    number = {pair: i for i, pair in enumerate(all_pairs)}
+    pairs = zip(layer.line_unit.tolist(), layer.line_breakpoint.tolist(), strict=True)
+    return np.array([number[pair] for pair in pairs], dtype=np.int32)
+
+
+def _joined(arrays: Sequence[IntArray]) -> IntArray:
+    return np.concatenate([np.empty(0, dtype=np.int32), *arrays])
+
+
+def _offsets(arrays: Sequence[IntArray]) -> IntArray:
+    return np.cumsum([0, *map(len, arrays)], dtype=np.int32)
+
+
+def step_arrays(contents: Arrays) -> set[str]:
+    """Names of the arrays that the steps named in a file should have."""
+    return {
+        f"step_{i}_{name}"
+        for i, kind in enumerate(_kinds(contents))
+        for name in _STEPS.get(kind, (None, {}))[1]
+    }
+
+
+# -- reading -----------------------------------------------------------------------------------
+
+
+def decode(contents: Arrays, domain: Domain) -> ExactVertices:
+    """Make the exact vertices from what `encode` wrote, and from the arrays of the partition.
+
+    Takes its arrays out of `contents`. What can be checked cheaply is: shapes and ranges, the
+    order of faces and cuts, that faces which were one before a layer share the pieces of all
+    layers before it, that a vertex is a corner of a face in which its lines are, and a few
+    vertices exactly.
+
+    Raises
+    ------
+    FormatError
+        If anything contradicts another.
+    """
+    network = _network(contents)
+    arrays = {name: contents.pop(name) for name in ARRAYS}
+    _check_network(network, contents)
+    depth = len(network.activations)
+    starts = _split("layer_face", arrays["layer_face_start"], arrays["layer_face_offsets"], depth)
+    faces = _split("cut", arrays["cut_face"], arrays["cut_offsets"], depth)
+    lines = _split("cut", arrays["cut_line"], arrays["cut_offsets"], depth)
+    _check_faces(starts, contents["face_pattern"], network)
+    for face, line, start, activation in zip(
+        faces, lines, starts, network.activations, strict=True
+    ):
+        _check_cuts(face, line, len(start), len(_lines(activation)[0]))
+    _check_lines(arrays["vertex_lines"], len(domain.xy), starts, faces, contents)
+
+    from polyregions.engine.exactly import ExactVertices, Provenance
+
+    made = Provenance(
+        _layers(network),
+        domain,
+        arrays["vertex_lines"],
+        faces,
+        lines,
+        starts,
+        contents["face_pattern"],
+    )
+    vertices = ExactVertices(made)
+    _check_some(vertices, contents["vertex_xy"], contents["vertex_error"])
+    return vertices
+
+
+def _kinds(contents: Arrays) -> list[str]:
+    text = contents.get("step_kind", np.empty(0))
+    try:
+        if text.shape == () and text.dtype.kind == "U":
+            return str(text).split()
+    except ValueError:  # not Unicode
+        pass
+    raise FormatError("step_kind is not a text, or missing")
+
+
+def _network(contents: Arrays) -> Network:
+    kinds = _kinds(contents)
+    del contents["step_kind"]
+    names = contents.pop("step_name")
+    if names.shape != (len(kinds),) or names.dtype.kind != "U":
+        raise FormatError("step_name does not name every step")
+    try:
+        steps = [
+            _step(contents, i, kind, str(name))
+            for i, (kind, name) in enumerate(zip(kinds, names.tolist(), strict=True))
+        ]
+        return Network(tuple(steps), 2)
+    except (ValueError, TypeError) as error:
+        raise FormatError(f"its network makes no sense: {error}") from error
+
+
+def _step(contents: Arrays, i: int, kind: str, name: str) -> Step:
+    if kind not in _STEPS:
+        raise FormatError(f"step {i} is of the unknown kind {kind!r}")
+    make, shapes = _STEPS[kind]
+    arguments: dict[str, Any] = {}
+    for what, n_axes in shapes.items():
+        array = contents.pop(f"step_{i}_{what}", None)
+        if array is None or array.dtype != np.dtype("<f8") or array.ndim != n_axes:
+            raise FormatError(f"step_{i}_{what} is not an array of {n_axes} axes of float64")
+        arguments[what] = array
+    if make is Activation:
+        if (arguments["breakpoints"] == -np.inf).any():
+            raise FormatError(f"step_{i}_breakpoints holds -inf")
+        if all(_is_one_row(array) for array in arguments.values()):
+            arguments = {k: np.broadcast_to(a[0], a.shape) for k, a in arguments.items()}
+    elif make is Scale and len(arguments["scale"]) > _WIDEST_SCALE:
+        raise FormatError(f"step {i} scales more than {_WIDEST_SCALE} values")
+    return make(**arguments, name=name)
+
+
+def _is_one_row(table: FloatArray) -> bool:
+    """Whether all rows are the same numbers, the sign of zero included."""
+    bits = table.view(np.uint64)
+    return len(table) > 0 and bool((bits == bits[:1]).all())
+
+
+def _check_network(network: Network, contents: Arrays) -> None:
+    if not np.array_equal(network.unit_layer, contents["unit_layer"]):
+        raise FormatError("its network has not the units of unit_layer")
+    if network.n_outputs != contents["face_bias"].shape[1]:
+        raise FormatError("its network has not the outputs of face_bias")
+    n_pieces = np.concatenate(
+        [np.empty(0, dtype=np.int64)]
+        + [1 + np.isfinite(a.breakpoints).sum(axis=1) for a in network.activations]
+    )
+    if (contents["face_pattern"].max(axis=0) >= n_pieces).any():
+        raise FormatError("face_pattern names a piece that its network has not")
+
+
+def _split(name: str, joined: IntArray, offsets: IntArray, n: int) -> list[IntArray]:
+    if len(offsets) != n + 1 or offsets[0] != 0 or offsets[-1] != len(joined):
+        raise FormatError(f"{name}_offsets does not fit the layers of its network")
+    if (np.diff(offsets) < 0).any():
+        raise FormatError(f"{name}_offsets does not increase")
+    return np.split(joined, offsets[1:-1]) if n else []
+
+
+def _check_faces(starts: list[IntArray], pattern: ByteArray, network: Network) -> None:
+    n_faces = len(pattern)
+    for level, start in enumerate(starts):
+        if (
+            len(start) == 0
+            or start[0] != 0
+            or start[-1] >= n_faces
+            or (np.diff(start) <= 0).any()
+            or (level == 0 and len(start) != 1)
+            or (level > 0 and not np.isin(starts[level - 1], start).all())
+        ):
+            raise FormatError("layer_face_start does not say how faces were cut up")
+    # Neighbours in the order of faces that were one before a layer differ first in that layer.
+    layer = np.append(network.unit_layer, len(starts))
+    face = np.arange(n_faces)
+    first = layer[first_difference(pattern, face[:-1], face[1:])]
+    for level, start in enumerate(starts):
+        is_one = np.ones(n_faces, dtype=np.bool_)
+        is_one[start] = False
+        if (first[is_one[1:]] < level).any():
+            raise FormatError("layer_face_start does not go with face_pattern")
+
+
+def first_difference(table: ByteArray, a: IntArray, b: IntArray) -> IntArray:
+    """The first column in which rows a[i] and b[i] of a table differ; its width if in none."""
+    width = table.shape[1]
+    first = np.full(len(a), width, dtype=np.int64)
+    rows = max(1, (1 << 22) // max(width, 1))  # a few megabytes at a time
+    for i in range(0, len(a) if width else 0, rows):
+        differs = table[a[i : i + rows]] != table[b[i : i + rows]]
+        at = differs.argmax(axis=1)
+        first[i : i + rows] = np.where(differs[np.arange(len(at)), at], at, width)
+    return first
+
+
+def _check_cuts(face: IntArray, line: IntArray, n_faces: int, n_lines: int) -> None:
+    if len(face) and (
+        face.min() < 0 or face.max() >= n_faces or line.min() < 0 or line.max() >= n_lines
+    ):
+        raise FormatError("a cut is of a face or a line that does not exist")
+    if (np.diff(face.astype(np.int64) * n_lines + line) <= 0).any():
+        raise FormatError("cuts are not in the order of their faces and lines")
+
+
+def _check_lines(
+    vertex_lines: IntArray,
+    n_sides: int,
+    starts: list[IntArray],
+    faces: list[IntArray],
+    contents: Arrays,
+) -> None:
+    """Whether every vertex is a corner of a face that both its lines run through."""
+    n_lines = n_sides + sum(map(len, faces))
+    low, high = np.sort(vertex_lines, axis=1).T.astype(np.int64)
+    if (low < 0).any() or (high >= n_lines).any() or (low == high).any():
+        raise FormatError("vertex_lines holds a line that does not exist, or one line twice")
+    pairs = np.sort(low * n_lines + high)
+    if (pairs[1:] == pairs[:-1]).any():
+        raise FormatError("two vertices are where the same lines meet")
+    # The final faces from `begin` to `end` are those inside the face that a line cuts.
+    n_faces = len(contents["face_pattern"])
+    begin = np.concatenate([np.zeros(n_sides, np.int64), *map(np.take, starts, faces)])
+    end = np.concatenate(
+        [np.full(n_sides, n_faces)]
+        + [np.append(start[1:], n_faces)[face] for start, face in zip(starts, faces, strict=True)]
+    )
+    offsets, corner = contents["face_offsets"], contents["face_vertices"]
+    owner = np.repeat(np.arange(n_faces), np.diff(offsets))
+    for line in vertex_lines.T:
+        inside = (begin[line[corner]] <= owner) & (owner < end[line[corner]])
+        if (np.bincount(corner[inside], minlength=len(vertex_lines)) == 0).any():
+            raise FormatError("a vertex is on a line that does not come near it")
+
+
+def _layers(network: Network) -> list[Layer]:
+    from polyregions.engine.layers import compile_layers
+
+    layers = []
+    for layer in compile_layers(network):
+        if layer.activation is not None:
+            unit, breakpoint_ = _lines(layer.activation)
+            layer = replace(
+                layer,
+                line_unit=unit,
+                line_breakpoint=breakpoint_,
+                member_offsets=np.arange(len(unit) + 1),
+                member_unit=unit,
+                member_sign=np.ones(len(unit), dtype=np.int8),
+            )
+        layers.append(layer)
+    return layers
+
+
+def _check_some(vertices: ExactVertices, xy: FloatArray, error: FloatArray) -> None:
+    """Whether a few vertices are where they are said to be."""
+    for v in sorted(set(np.linspace(0, len(vertices) - 1, _N_CHECKED).astype(int).tolist())):
+        try:
+            triple = vertices[v]
+        except ZeroDivisionError as error_:
+            raise FormatError(f"the lines of vertex {v} do not meet") from error_
+        if not is_within(triple, xy[v].tolist(), error[v].tolist()):
+            raise FormatError(
+                f"vertex_xy[{v}] is farther from the exact vertex {v} than vertex_error says"
+            )
+
+
+def is_within(exact: Triple, xy: list[float], bounds: list[float]) -> bool:
+    """Whether a rounded point is as near to the exact one as it is said to be."""
+    x, y, w = exact
+    return all(
+        abs(Fraction(rounded) - Fraction(n, w)) <= Fraction(bound)
+        for rounded, n, bound in zip(xy, (x, y), bounds, strict=True)
+    )
