@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -263,7 +264,7 @@ class TorchForward:
     def values_and_precision(self, points: FloatArray) -> tuple[FloatArray, Precision]:
         """Values at a few points, and the coarsest arithmetic that making them took."""
         x = self._tensor(points)
-        with torch.no_grad(), _UnitRecorder(x, self._padded(len(points))) as recorder:
+        with torch.no_grad(), _recording(x, self._padded(len(points))) as recorder:
             y = self._stacked(x)
         return _float64(y).reshape(len(points), -1), recorder.precision
 
@@ -305,15 +306,15 @@ class TorchForward:
             limitation,
         )
 
-    def _record(self, leaf: torch.Tensor) -> tuple[torch.Tensor, _UnitRecorder]:
+    def _record(self, leaf: torch.Tensor) -> tuple[torch.Tensor, _Recorder]:
         """The output at the inputs `leaf`, and what the units did."""
         x = leaf.clone()  # a model may overwrite its input; a leaf it could not
-        with _UnitRecorder(x, self._padded(len(leaf))) as recorder:
+        with _recording(x, self._padded(len(leaf))) as recorder:
             output = self._stacked(x)
         return output, recorder
 
     def _jacobian(
-        self, leaf: torch.Tensor, output: torch.Tensor, recorder: _UnitRecorder
+        self, leaf: torch.Tensor, output: torch.Tensor, recorder: _Recorder
     ) -> FloatArray | None:
         """Derivatives of the output by `leaf`, (N, M, n_inputs); None if none are recorded."""
         if not output.requires_grad:
@@ -344,7 +345,7 @@ def _float64(tensor: torch.Tensor) -> FloatArray:
     return tensor.detach().cpu().to(torch.float64).numpy()
 
 
-class _UnitRecorder(TorchDispatchMode):
+class _Recorder:
     """Notes what goes into every piecewise-linear activation that depends on the input.
 
     It stands below autograd and the composite operations, so it sees each activation however it
@@ -352,7 +353,7 @@ class _UnitRecorder(TorchDispatchMode):
     """
 
     def __init__(self, x: torch.Tensor, n: int) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
+        super().__init__()
         self._n = n
         # Tensors that depend on the input; held, so that their ids stay theirs.
         self._depends: dict[int, torch.Tensor] = {id(x): x}
@@ -364,10 +365,8 @@ class _UnitRecorder(TorchDispatchMode):
         """Whether a tensor was made from the input."""
         return id(tensor) in self._depends
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = kwargs or {}
+    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Do an operation."""
         depends = any(id(leaf) in self._depends for leaf in tree_leaves((args, kwargs)))
         breakpoints = _BREAKPOINTS.get(func.overloadpacket.__name__.removesuffix("_"))
         if depends and breakpoints is not None:
@@ -388,6 +387,32 @@ class _UnitRecorder(TorchDispatchMode):
                         key=lambda p: p.unit_roundoff,
                     )
         return output
+
+
+class _Mode(_Recorder, TorchDispatchMode):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return self.record(func, args, kwargs or {})
+
+
+class _ModeWithoutCompiler(_Recorder, TorchDispatchMode):
+    """Does not ask torch's compiler to keep out, which would import it: two seconds' work."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return self.record(func, args, kwargs or {})
+
+
+def _recording(x: torch.Tensor, n: int) -> Any:
+    """Record what happens to `x`, `n` inputs, in a ``with`` block."""
+    has_compiler = "torch._dynamo" in sys.modules
+    return (_Mode if has_compiler else _ModeWithoutCompiler)(x, n)
 
 
 def dtype_precision(dtype: torch.dtype) -> Precision:

@@ -1,5 +1,7 @@
 """Torch models of every shape are lowered to the same network, or refused with a reason."""
 
+import subprocess
+import sys
 import warnings
 from fractions import Fraction
 
@@ -737,3 +739,18 @@ def test_bounds_and_slopes_that_are_tensors():
         np.testing.assert_array_equal(step.intercepts, expected.intercepts)
     with pytest.raises(pr.UnsupportedLayerError, match="no plain number"):
         pr.lower(nn.Sequential(first, nn.LeakyReLU(torch.ones(4)), last))
+
+
+def test_a_plain_stack_is_lowered_without_torchs_compiler():
+    """Importing it takes as long as importing the rest of torch."""
+    code = (
+        "import sys, torch, polyregions as pr\n"
+        "if 'torch._dynamo' in sys.modules: sys.exit()\n"
+        "from torch import nn\n"
+        "model = nn.Sequential(nn.Linear(2, 3), nn.ReLU(), nn.Linear(3, 1))\n"
+        "part = pr.partition(model)\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+        "assert pr.verify(part, model, resolution=5).ok"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
