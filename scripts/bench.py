@@ -58,7 +58,8 @@ Times are in seconds, sizes of memory in bytes, lists of times hold every repeti
   call       as partition, with "calls": times of "lower arrays", "lower module", "subdivide" and
              "from module" (both at once)
   pair       hard and ordinary, each with regions, decisions and seconds
-  bounds     regions; proven and unproven: a list of times for each round
+  bounds     regions, unproven_regions (as many if no sign was wrong); proven and unproven: a
+             list of times for each round
   rival      ours and theirs, each with regions and seconds, theirs with complete and first
   command    regions, seconds of whole processes by kind of file
   import     seconds of whole processes by what they import
@@ -201,8 +202,15 @@ def bounds(run: Runner, workload: Workload) -> Result:
     for _ in range(1 if run.quick else ROUNDS):
         found = run.measure(workload.name, "bounds")
         proven.append(found["seconds"])
-        unproven.append(run.measure(workload.name, "bounds", **switches)["seconds"])
-    return found | {"seconds": None, "proven": proven, "unproven": unproven}
+        without = run.measure(workload.name, "bounds", **switches)
+        unproven.append(without["seconds"])
+    return {
+        "status": "ok",
+        "regions": found["regions"],
+        "unproven_regions": without["regions"],
+        "proven": proven,
+        "unproven": unproven,
+    }
 
 
 def rival(run: Runner, workload: Workload) -> Result:

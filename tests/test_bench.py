@@ -424,6 +424,28 @@ def is_running(pid: int) -> bool:
     return True
 
 
+def test_rounds_with_and_without_proofs_take_turns(
+    runner: bench.Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner.quick = False
+    turns: list[str] = []
+
+    def measured(name: str, part: str, **environment: str) -> bench.Result:
+        unproven = environment.get("POLYREGIONS_UNPROVEN") == "1"
+        # Kernels without proofs must never be taken for the others.
+        assert ("NUMBA_CACHE_DIR" in environment) == unproven
+        turns.append("unproven" if unproven else "proven")
+        found = {"regions": 10 - unproven, "seconds": [float(len(turns))]}
+        return {"status": "ok", **found}
+
+    monkeypatch.setattr(runner, "measure", measured)
+    found = bench.bounds(runner, workloads.find("bounds-64x4"))
+    assert turns == ["unproven", *["proven", "unproven"] * 3]
+    assert found["proven"] == [[2.0], [4.0], [6.0]]
+    assert found["unproven"] == [[3.0], [5.0], [7.0]]
+    assert (found["regions"], found["unproven_regions"]) == (10, 9)
+
+
 def test_a_rival_s_failure_is_a_result(
     runner: bench.Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
