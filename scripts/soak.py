@@ -26,6 +26,8 @@ from shapely import Polygon
 
 from polyregions.domain import Domain, as_domain
 from polyregions.engine import subdivide as subdivide_exact
+from polyregions.engine.subdivision import count
+from polyregions.engines import faces_by_layer
 from polyregions.errors import LimitError
 from polyregions.network import (
     Activation,
@@ -331,6 +333,9 @@ def main() -> int:
                 found = [] if part == reference else [f"{part!r} and {reference!r}"]
             else:
                 found = differences(part, reference)
+                counts = count(network, domain, max_regions=args.limit)
+                if counts != faces_by_layer(reference):
+                    found.append(f"counts by layer are {counts}")
                 faces += len(reference)
         except Exception:
             found = [traceback.format_exc()]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import subprocess
 import sys
 import time
+import tracemalloc
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,8 +20,9 @@ from networks import pencil, random_layers, sawtooth, stack, tangents, torch_lay
 
 import polyregions as pr
 from polyregions.domain import as_domain
-from polyregions.engine import kernels, subdivide
+from polyregions.engine import kernels, maps, splitting, subdivide, subdivision
 from polyregions.engine.crew import Crew
+from polyregions.engines import faces_by_layer
 from polyregions.network import Affine, leaky_relu, relu
 from polyregions.reference import subdivide as subdivide_rational
 
@@ -125,17 +129,138 @@ def test_a_domain_of_subnormal_size() -> None:
     assert assert_agrees(stack(layers), (-4e-310, 5e-310)).n_faces == 4
 
 
+def arrays_of(part: pr.Partition) -> dict[str, bytes]:
+    values = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+    return {name: v.tobytes() for name, v in values.items() if isinstance(v, np.ndarray)}
+
+
 def test_threads_do_not_change_a_byte() -> None:
     network = stack(torch_layers((2, 64, 64, 32, 2)))
     domain = as_domain((-8, 8))
     parts = [subdivide(network, domain, max_regions=10**6, threads=n) for n in (1, 2, 5)]
     assert parts[0].n_faces > 10_000
-    for name in (
-        "vertex_xy", "edge_vertices", "edge_faces", "edge_unit", "face_offsets", "face_vertices",
-        "face_pattern", "face_weight", "face_bias", "face_affine_piece",
-    ):  # fmt: skip
-        first, *others = (getattr(part, name).tobytes() for part in parts)
-        assert all(other == first for other in others), name
+    first, *others = map(arrays_of, parts)
+    assert len(first) >= 14
+    for other in others:
+        assert other == first
+
+
+@pytest.mark.parametrize("kind", ["ordinary", "zero_bias", "four_bit"])
+def test_blocks_do_not_change_a_byte(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    widths = (2, 24, 24, 24, 3)
+    layers = torch_layers(widths) if kind == "ordinary" else random_layers(widths, 1, kind)
+    domain = as_domain((-4, 4))
+    whole = arrays_of(subdivide(stack(layers), domain, max_regions=10**6))
+    # Small blocks, and no maps kept, so that they are worked out again from parent to parent.
+    monkeypatch.setattr(splitting, "_BLOCK", 1)
+    monkeypatch.setattr(splitting, "_BLOCKS_AT_ONCE", 3)
+    monkeypatch.setattr(splitting, "_FACES", 7)
+    monkeypatch.setattr(splitting, "_EDGES", 11)
+    monkeypatch.setattr(subdivision, "_MAPS_ROOM", 0)
+    worked_out = []
+    original = maps.Level.work_out
+
+    def work_out(self: maps.Level, *args: Any) -> Any:
+        worked_out.append(self.kept is None)
+        return original(self, *args)
+
+    monkeypatch.setattr(maps.Level, "work_out", work_out)
+    assert arrays_of(subdivide(stack(layers), domain, max_regions=10**6)) == whole
+    assert any(worked_out), "maps were kept after all"
+
+
+@pytest.mark.parametrize("block", [1, 5, 1000])
+def test_counts_are_those_of_the_reference(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subdivision, "_BLOCK_OF_FACES", block)
+    seen = 0
+    for seed in range(60):
+        _, network, domain = soak.random_case(seed)
+        theirs = soak.outcome(subdivide_rational, network, domain, 300)
+        if not isinstance(theirs, str):
+            counts = subdivision.count(network, domain, max_regions=300)
+            assert counts == faces_by_layer(theirs), f"network {seed}"
+            seen += len(counts) > 1
+    assert seen > 20
+
+
+def test_counting_takes_less_memory_than_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subdivision, "_BLOCK_OF_FACES", 500)
+    network, domain = stack(torch_layers((2, 32, 32, 32, 32, 1))), as_domain((-20, 20))
+    peaks = []
+    for run in (subdivision.count, subdivide):
+        run(network, as_domain((-1, 1)), max_regions=10**6)  # compiles
+        tracemalloc.start()
+        run(network, domain, max_regions=10**6)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < peaks[1] / 3
+
+
+def test_limit_of_memory_says_what_was_done() -> None:
+    network = torch_layers((2, 40, 40, 40, 1))
+    with pytest.raises(pr.LimitError, match="more than max_memory") as caught:
+        pr.partition(network, (-9, 9), max_memory=500_000)
+    assert caught.value.counts
+    assert caught.value.counts == pr.count_regions(network, (-9, 9)).by_layer[: caught.value.layer]
+
+
+def test_limit_of_regions_stops_counting() -> None:
+    network = torch_layers((2, 40, 40, 40, 1))
+    with pytest.raises(pr.LimitError, match="counted so far") as caught:
+        pr.count_regions(network, (-9, 9), max_regions=1000, engine="exact")
+    assert max(caught.value.counts) > 1000
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import polyregions as pr
+from networks import stack, torch_layers
+
+pr.partition(torch_layers((2, 9, 9, 1)), engine="exact")  # compiles
+run = getattr(pr, sys.argv[1])
+network = stack(torch_layers((2, 3000, 1)))
+threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+try:
+    run(network, (-10, 10), engine="exact", max_regions=10**8, max_memory=2**40)
+except pr.Interrupted as stop:
+    print("stopped", stop)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are sent in another way there")
+@pytest.mark.parametrize("function", ["partition", "count_regions"])
+def test_interruption_in_the_midst_of_one_face(function: str) -> None:
+    # Several million regions from one face: all of the work is single calls of kernels.
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, function],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("stopped interrupted")
+
+
+def test_an_error_of_a_callable_stops_the_work() -> None:
+    def refuse(event: pr.progress.Progress) -> None:
+        if event.layer == 1:
+            raise RuntimeError("enough")
+
+    with pytest.raises(RuntimeError, match="enough"):
+        pr.partition(torch_layers((2, 9, 9, 9, 1)), engine="exact", progress=refuse)
+
+
+def test_events_count_up() -> None:
+    events: list[Any] = []
+    part = pr.partition(
+        torch_layers((2, 30, 30, 1)), (-9, 9), engine="exact", progress=events.append
+    )
+    assert [e.layer for e in events] == sorted(e.layer for e in events)
+    assert {e.n_layers for e in events} == {2}
+    assert events[-1].counts[-1] == len(part)
+    assert all(0 <= e.share <= 1 for e in events)
 
 
 def test_ordinary_networks_need_no_integers() -> None:
