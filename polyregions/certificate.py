@@ -207,7 +207,7 @@ def certify(part: Partition, *, full: bool = False) -> Certificate:
         n_exact_turns=n_exact_turns,
         euler_characteristic=part.n_vertices - part.n_edges + part.n_faces,
         arrays_valid=valid,
-        sides_matched=valid and _do_sides_match(part),
+        sides_matched=valid and do_sides_match(part),
         border_closed=valid and _is_border_closed(part, full=full),
         labels_consistent=valid and _are_labels_lowest(part),
         faces_convex=convex,
@@ -316,8 +316,8 @@ def _largest(*arrays: FloatArray) -> float:
 # -- combinatorics ---------------------------------------------------------------------------
 
 
-def _do_sides_match(part: Partition) -> bool:
-    """Whether faces and edges say the same of who is next to whom."""
+def do_sides_match(part: Partition) -> bool:
+    """Whether faces and edges say the same of who is next to whom; indices must be valid."""
     n = part.n_vertices
     inner = part.is_inner
     start, end, face = cycles.sides(part.face_offsets, part.face_vertices)
