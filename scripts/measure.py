@@ -414,9 +414,9 @@ def time_bounds(workload: Workload, settings: Settings) -> Result:
     import polyregions as pr
     from polyregions.engine import kernels
 
-    wanted = os.environ.get("POLYREGIONS_UNPROVEN") == "1"
-    if getattr(kernels, "UNPROVEN", False) is not wanted:
-        raise Unavailable("this version cannot switch its error bounds off")
+    wanted = "POLYREGIONS_UNPROVEN" in os.environ
+    if kernels.PROVEN is wanted:
+        raise RuntimeError("the error bounds are not switched as they should be")
     assert workload.net
     net, network = workload.net, pr.lower(workload.net.make())
     found = describe(partition_of(net, network, settings))

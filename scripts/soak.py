@@ -24,6 +24,7 @@ import numba
 import numpy as np
 from shapely import Polygon
 
+from polyregions.certificate import do_sides_match
 from polyregions.domain import Domain, as_domain
 from polyregions.engine import subdivide as subdivide_exact
 from polyregions.engine.subdivision import count
@@ -285,7 +286,7 @@ def found_bad_structure(part: Partition) -> list[str]:
     """Euler's formula and the sides of faces; exact checks follow from those above."""
     if part.n_vertices - part.n_edges + part.n_faces != 1:
         return ["V - E + F is not 1"]
-    return [] if part.certificate.sides_matched else ["faces and edges disagree"]
+    return [] if do_sides_match(part) else ["faces and edges disagree"]
 
 
 def outcome(engine: Any, network: Network, domain: Domain, limit: int) -> Partition | str:

@@ -81,10 +81,10 @@ def test_a_larger_net_by_samples() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_values_are_the_exact_ones_but_for_rounding(seed: int) -> None:
-    """Three products and two sums of rounded coefficients: within four roundings of each term.
+    """Three products and two sums: each term passes through at most three roundings.
 
-    A term passes through the rounding of its coefficient, of its product and of at most two sums,
-    each of relative size u = 2**-53, so it is off by at most ((1 + u)**4 - 1) of its size.
+    Each is of relative size u = 2**-53, so a term is off by no more than ((1 + u)**3 - 1) of its
+    size. What the coefficients are off by, comes on top.
     """
     network = stack(random_layers([2, 5, 5, 3], seed), "leaky")
     part = checked(network, (-3, 3))
@@ -93,18 +93,21 @@ def test_values_are_the_exact_ones_but_for_rounding(seed: int) -> None:
     values, located = part(points), part.locate(points)
     assert values.shape == (len(points), 3)
     assert values.dtype == np.float64
-    per_term = (1 + Fraction(1, 2**53)) ** 4 - 1
-    for (x, y), f, row in zip(points.tolist(), located, values.tolist(), strict=True):
-        exact = evaluate(network, (Fraction(x), Fraction(y)))
+    rounding = (1 + Fraction(1, 2**53)) ** 3 - 1
+    for point, f, row in zip(points.tolist(), located, values.tolist(), strict=True):
+        xy = [*map(Fraction, point), Fraction(1)]
+        exact = evaluate(network, (xy[0], xy[1]))
         if f < 0:  # the rounded vertex of the border is outside
             assert np.isnan(row).all()
             continue
+        coefficients = np.column_stack([part.face_weight[f], part.face_bias[f]])
+        errors = np.column_stack([part.face_weight_error[f], part.face_bias_error[f]])
         for m, (got, want) in enumerate(zip(row, exact, strict=True)):
-            a, b = map(float, part.face_weight[f, m])
-            size = abs(Fraction(a) * Fraction(x)) + abs(Fraction(b) * Fraction(y))
-            size += abs(Fraction(float(part.face_bias[f, m])))
-            # Coefficients are within u of the exact ones, so their size bounds both.
-            assert abs(Fraction(got) - want) <= per_term * size * (1 + per_term)
+            size, known = (
+                sum(abs(Fraction(c) * v) for c, v in zip(values[m].tolist(), xy, strict=True))
+                for values in (coefficients, errors)
+            )
+            assert abs(Fraction(got) - want) <= rounding * size + known
 
 
 # --- a partition small enough to write down -------------------------------------------------------
@@ -256,7 +259,7 @@ def test_len_repr_and_str() -> None:
     assert "77" in long
     assert len(long.splitlines()) < 15
     certificate = str(part.certificate)
-    assert "rational" in certificate
+    assert f"engine {part.engine}" in certificate
     assert "V - E + F" in certificate
 
 
@@ -322,15 +325,16 @@ def test_copies_are_read_only_too() -> None:
         assert twin.face_pattern.tobytes() == part.face_pattern.tobytes()
 
 
-def test_partition_is_a_function_of_its_input() -> None:
+@pytest.mark.parametrize("engine", ["rational", "exact"])
+def test_partition_is_a_function_of_its_input(engine: str) -> None:
     layers = torch_layers([2, 8, 8, 1])
-    one, two = (pr.partition(layers, (-5, 5)) for _ in range(2))
-    rational = pr.partition(layers, (-5, 5), engine="rational")
+    one, two = (pr.partition(layers, (-5, 5), engine=engine) for _ in range(2))
     for field in dataclasses.fields(one):
-        a, b, c = (getattr(p, field.name) for p in (one, two, rational))
+        a, b = getattr(one, field.name), getattr(two, field.name)
         if isinstance(a, np.ndarray):
-            assert a.tobytes() == b.tobytes() == c.tobytes(), field.name
-    assert rational.engine == rational.certificate.engine == "rational"
+            assert a.tobytes() == b.tobytes(), field.name
+    assert tuple(one.vertex_exact) == tuple(two.vertex_exact)
+    assert one.engine == one.certificate.engine == engine
 
 
 # --- limits ---------------------------------------------------------------------------------------
