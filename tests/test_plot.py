@@ -361,13 +361,27 @@ def test_one_face(color: str | None, lines: str) -> None:
 
 
 @pytest.mark.parametrize("color", ["slope", "value", "layer", "area", "count"])
-@pytest.mark.parametrize("half", [1e-9, 5000.0])
+@pytest.mark.parametrize("half", [1e-150, 1e-9, 5000.0, 1e150])
 def test_tiny_and_huge_domains(color: str, half: float) -> None:
     part = pr.partition(random_net(2, 5, 5, 1, scale=half), (-half, half))
     assert part.n_faces > 8
-    drawn = pr.plot.partition(part, color=color)
-    drawn.ax.figure.canvas.draw()
-    assert drawn.ax.get_xlim() == (-half, half)
+    for rasterized in (False, True):
+        drawn = pr.plot.partition(part, color=color, rasterized=rasterized)
+        drawn.ax.figure.canvas.draw()
+        assert drawn.ax.get_xlim() == (-half, half)
+
+
+def test_areas_are_shares_where_float64_has_none() -> None:
+    def drawn(half: float) -> tuple[np.ndarray, str]:
+        part = pr.partition(random_net(2, 5, 5, 1, scale=half), (-half, half))
+        artists = pr.plot.partition(part, color="area")
+        return np.asarray(artists.faces.get_array()), artists.color_key.ax.get_ylabel()
+
+    ordinary, label = drawn(1.0)
+    assert label == "area"
+    share, label = drawn(2.0**-600)
+    assert label == "area as a share of the axes"
+    np.testing.assert_allclose(share, ordinary / 4, rtol=1e-12)
 
 
 @pytest.mark.parametrize("color", ["slope", "value", "layer", "area", "count"])
