@@ -514,7 +514,10 @@ def test_geojson_is_read_back_by_others(part: pr.Partition) -> None:
     assert shapes.area == pytest.approx(4.0)
 
 
-def test_pattern_text() -> None:
-    assert geojson.pattern_text(np.array([0, 1, 2, 9], dtype=np.uint8)) == "0129"
-    assert geojson.pattern_text(np.array([0, 10, 2], dtype=np.uint8)) == "0,10,2"
-    assert geojson.pattern_text(np.array([], dtype=np.uint8)) == ""
+def test_pattern_texts() -> None:
+    def texts(*patterns: list[int]) -> list[str]:
+        return geojson.pattern_texts(np.array(patterns, dtype=np.uint8))
+
+    assert texts([0, 1, 2, 9], [9, 0, 0, 0]) == ["0129", "9000"]
+    assert texts([0, 10, 2], [1, 2, 3], [255, 0, 0]) == ["0,10,2", "123", "255,0,0"]
+    assert texts([], []) == ["", ""]

@@ -20,6 +20,7 @@ from matplotlib import colormaps
 from matplotlib.collections import Collection, LineCollection, PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from mpl_toolkits.mplot3d import proj3d
 from shapely import Polygon
 
 import polyregions as pr
@@ -361,13 +362,27 @@ def test_one_face(color: str | None, lines: str) -> None:
 
 
 @pytest.mark.parametrize("color", ["slope", "value", "layer", "area", "count"])
-@pytest.mark.parametrize("half", [1e-9, 5000.0])
+@pytest.mark.parametrize("half", [1e-150, 1e-9, 5000.0, 1e150])
 def test_tiny_and_huge_domains(color: str, half: float) -> None:
     part = pr.partition(random_net(2, 5, 5, 1, scale=half), (-half, half))
     assert part.n_faces > 8
-    drawn = pr.plot.partition(part, color=color)
-    drawn.ax.figure.canvas.draw()
-    assert drawn.ax.get_xlim() == (-half, half)
+    for rasterized in (False, True):
+        drawn = pr.plot.partition(part, color=color, rasterized=rasterized)
+        drawn.ax.figure.canvas.draw()
+        assert drawn.ax.get_xlim() == (-half, half)
+
+
+def test_areas_are_shares_where_float64_has_none() -> None:
+    def drawn(half: float) -> tuple[np.ndarray, str]:
+        part = pr.partition(random_net(2, 5, 5, 1, scale=half), (-half, half))
+        artists = pr.plot.partition(part, color="area")
+        return np.asarray(artists.faces.get_array()), artists.color_key.ax.get_ylabel()
+
+    ordinary, label = drawn(1.0)
+    assert label == "area"
+    share, label = drawn(2.0**-600)
+    assert label == "area as a share of the axes"
+    np.testing.assert_allclose(share, ordinary / 4, rtol=1e-12)
 
 
 @pytest.mark.parametrize("color", ["slope", "value", "layer", "area", "count"])
@@ -869,6 +884,36 @@ def test_surface_has_one_facet_for_each_face(part: pr.Partition) -> None:
     assert rgba.shape == (part.n_faces, 4)
     expected = colors.slope_colors(part.face_weight, output=1)
     assert sorted(map(tuple, np.round(rgba[:, :3], 9))) == sorted(map(tuple, np.round(expected, 9)))
+
+
+def test_surface_stays_inside_its_axes() -> None:
+    # A flat square in one colour: its corners must be seen, and its area is that of a rhombus.
+    part = pr.partition([([[0, 0]], [3])])
+    for size in ((6.4, 5.2), (4, 4), (8, 4)):
+        facets = pr.plot.surface(
+            part, plt.figure(figsize=size).add_subplot(projection="3d"), key=False, linewidth=0
+        )
+        ax = facets.axes
+        pixels(ax.figure)
+        corners = np.column_stack([part.vertex_xy, np.full(part.n_vertices, 3.0)])
+        on_page = np.column_stack(proj3d.proj_transform(*corners.T, ax.get_proj())[:2])
+        low, high = ax.bbox.min, ax.bbox.max
+        at = ax.transData.transform(on_page)
+        assert (at > low).all()
+        assert (at < high).all()
+
+
+def test_many_facets_are_pixels_in_vector_files(part: pr.Partition, large: pr.Partition) -> None:
+    def written(**options: object) -> int:
+        facets = pr.plot.surface(part, **options)
+        file = io.BytesIO()
+        facets.figure.savefig(file, format="svg", dpi=20)
+        return file.getvalue().count(b"<path")
+
+    assert written() > part.n_faces
+    assert written(rasterized=True) < written() - part.n_faces / 2
+    assert pr.plot.surface(large).get_rasterized()
+    assert not pr.plot.surface(large, rasterized=False).get_rasterized()
 
 
 def test_surface_can_be_flat_and_have_one_facet() -> None:

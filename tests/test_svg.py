@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import re
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from itertools import pairwise
 
 import numpy as np
 import pytest
+from PIL import Image
 from shapely import Polygon
 
 import polyregions as pr
 from polyregions.colors import hex_colors, slope_colors
-from polyregions.formats import svg
+from polyregions.formats import png, svg
 
 NS = {"svg": "http://www.w3.org/2000/svg"}
 CROSS = [([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])]
@@ -159,3 +164,101 @@ def test_no_slope_is_too_small_or_too_large_for_a_colour(scale: float) -> None:
 def test_width_must_be_a_positive_whole_number(width: object) -> None:
     with pytest.raises(ValueError, match="width must be a positive whole number"):
         pr.partition(CROSS).to_svg(width=width)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="width must be a positive whole number"):
+        svg.picture(pr.partition(CROSS), width=width)  # type: ignore[arg-type]
+
+
+# -- pictures that are never long ------------------------------------------------------------------
+
+
+def decoded(text: str) -> tuple[ET.Element, np.ndarray]:
+    """The element, and the pixels of its PNG data as an independent reader sees them."""
+    element = ET.fromstring(text)
+    kind, data = element.get("src", "").split(",")
+    assert kind == "data:image/png;base64"
+    with Image.open(io.BytesIO(base64.b64decode(data, validate=True))) as image:
+        image.load()
+        assert image.format == "PNG"
+        return element, np.asarray(image)
+
+
+def test_few_faces_are_an_svg_document() -> None:
+    part = pr.partition(random_net(2, 6, 6, 1))
+    assert svg.picture(part, width=200) == svg.document(part, width=200)
+
+
+@pytest.fixture(scope="module")
+def large() -> pr.Partition:
+    part = pr.partition(random_net(2, 64, 64, 64, 1), (-4, -4, 4, 2), engine="exact")
+    assert len(part) > 10_000
+    return part
+
+
+def test_many_faces_are_pixels_of_bounded_size(large: pr.Partition) -> None:
+    text = svg.picture(large, width=200)
+    assert len(text) < 200_000
+    assert text == svg.picture(large, width=200)
+    element, image = decoded(text)
+    assert element.tag == "img"
+    assert (element.get("width"), element.get("height")) == ("200", "150")
+    assert "regions of a network" in element.get("alt", "")
+    assert image.shape[1] >= 200
+    assert image.shape[0] == round(image.shape[1] * 3 / 4)
+    assert image.shape[2] == 4
+    assert (image[..., 3] == 255).all()
+    assert image[[0, -1], :, :3].mean() < image[5:-5, :, :3].mean() - 40  # the border
+
+
+def test_pixels_have_the_colours_of_the_faces(
+    large: pr.Partition, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(svg, "_MOST_INK", 1e-6)  # no creases
+    monkeypatch.setattr(svg, "_SCALES", (1.0,))
+    rows, columns = 30, 40
+    _, image = decoded(svg.picture(large, width=columns))
+    rgb = 255 * slope_colors(large.face_weight)
+    n = 24  # samples to each side of a pixel
+    at = (np.arange(n) + 0.5) / n
+    for i, j in [(3, 4), (11, 30), (20, 20), (27, 8)]:
+        x, y = np.meshgrid(-4 + 8 * (j + at) / columns, 2 - 6 * (i + at) / rows)
+        face = large.locate(np.stack([x.ravel(), y.ravel()], axis=1))
+        assert np.abs(image[i, j, :3] - rgb[face].mean(axis=0)).max() < 6
+
+
+def test_pixels_outside_a_polygon_are_clear() -> None:
+    triangle = Polygon([(0, 0), (8, 0), (0, 8)])
+    part = pr.partition(random_net(2, 64, 64, 64, 1), triangle, engine="exact")
+    assert len(part) > 1_500
+    _, image = decoded(svg.picture(part, width=100))
+    n = len(image)
+    i, j = np.indices(image.shape[:2])
+    assert (image[i > j + 3 * n / 100][:, 3] == 255).all()
+    assert (image[i < j - 3 * n / 100][:, 3] == 0).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (9, 1), (13, 17)])
+@pytest.mark.parametrize("kind", ["noise", "ramp", "flat"])
+def test_png_is_read_back_by_others(shape: tuple[int, int], kind: str) -> None:
+    rng = np.random.default_rng(0)
+    i, j = np.indices(shape)
+    pixels = {
+        "noise": rng.integers(0, 256, (*shape, 4)),
+        "ramp": np.stack([19 * i, 23 * j, 7 * i + 11 * j, 255 - i], axis=-1) % 256,
+        "flat": np.full((*shape, 4), 200),
+    }[kind].astype(np.uint8)
+    with Image.open(io.BytesIO(png.encode(pixels))) as image:
+        assert image.mode == "RGBA"
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+def test_pictures_need_no_matplotlib() -> None:
+    script = """
+import sys
+import polyregions as pr
+from polyregions.formats import png, svg
+part = pr.partition([([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])])
+svg._MOST_PATHS = 0
+assert svg.picture(part).startswith("<img")
+assert "matplotlib" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", script], check=True)

@@ -6,7 +6,10 @@ standard is bent, as everyone does who draws planes with it.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 if TYPE_CHECKING:
     from polyregions.network import ByteArray
@@ -18,18 +21,17 @@ def feature_collection(part: Partition) -> dict[str, Any]:
 
     Every feature is a polygon with one closed, counter-clockwise ring, and has as its ``id`` and
     its property ``face`` the index of the face. Further properties: ``area``, ``pattern`` (see
-    `pattern_text`), ``weight`` (M rows of 2), ``bias`` (M), and the numbers ``linear_region`` and
+    `pattern_texts`), ``weight`` (M rows of 2), ``bias`` (M), and the numbers ``linear_region`` and
     ``affine_piece``.
 
     Coordinates are rounded to float64, so a face thinner than the spacing of float64 numbers may
     come out without area.
     """
-    xy = part.vertex_xy.tolist()
-    cycles = [part.face(f).tolist() for f in range(part.n_faces)]
+    corners = part.vertex_xy[part.face_vertices].tolist()
     columns = zip(
-        cycles,
+        pairwise(part.face_offsets.tolist()),
         part.areas.tolist(),
-        part.face_pattern,
+        pattern_texts(part.face_pattern),
         part.face_weight.tolist(),
         part.face_bias.tolist(),
         part.face_linear_region.tolist(),
@@ -45,27 +47,35 @@ def feature_collection(part: Partition) -> dict[str, Any]:
                 "id": f,
                 "geometry": {
                     "type": "Polygon",
-                    "coordinates": [[list(xy[v]) for v in [*cycle, cycle[0]]]],
+                    "coordinates": [[*corners[begin:end], list(corners[begin])]],
                 },
                 "properties": {
                     "face": f,
                     "area": area,
-                    "pattern": pattern_text(pattern),
+                    "pattern": pattern,
                     "weight": weight,
                     "bias": bias,
                     "linear_region": region,
                     "affine_piece": piece,
                 },
             }
-            for f, (cycle, area, pattern, weight, bias, region, piece) in enumerate(columns)
+            for f, ((begin, end), area, pattern, weight, bias, region, piece) in enumerate(columns)
         ],
     }
 
 
-def pattern_text(pattern: ByteArray) -> str:
-    """An activation pattern as a text: one digit for each unit, such as ``"0110"``.
+def pattern_texts(patterns: ByteArray) -> list[str]:
+    """Activation patterns, (F, H), as texts: one digit for each unit, such as ``"0110"``.
 
-    Where a unit is on a piece above 9, all numbers are separated by commas instead.
+    Where a unit is on a piece above 9, all numbers of that pattern are separated by commas.
     """
-    numbers = pattern.tolist()
-    return ("" if max(numbers, default=0) <= 9 else ",").join(map(str, numbers))
+    n_units = patterns.shape[1]
+    long = patterns.max(axis=1, initial=0) > 9
+    digits = (patterns + np.uint8(ord("0"))).tobytes()
+    texts = [
+        digits[i : i + n_units].decode("latin-1")
+        for i in range(0, len(long) * n_units, n_units or 1)
+    ] or [""] * len(long)
+    for f in np.flatnonzero(long).tolist():
+        texts[f] = ",".join(map(str, patterns[f].tolist()))
+    return texts

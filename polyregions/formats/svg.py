@@ -1,19 +1,20 @@
-"""A partition as an SVG picture.
+"""A partition as a picture for web pages: an SVG document, or pixels where that would be long.
 
-The document stands alone and can be put several times into one web page: it has no style sheet,
-no script and no ids, so nothing in it can clash with anything around it.
+Both stand alone and can be put several times into one page: they have no style sheet, no script
+and no ids, so nothing in them can clash with anything around.
 """
 
 from __future__ import annotations
 
 from html import escape
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polyregions.colors import hex_colors, slope_colors
-from polyregions.network import FloatArray, IntArray
+from polyregions.ink import ink_share
+from polyregions.network import ByteArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 _PER_PIXEL = 100
 
 _CREASE_COLOR = "#1a1a2e"
+_CREASE_RGB = np.array([0x1A, 0x1A, 0x2E], dtype=np.float32) / 255
+
+# A picture of more faces than this is made of pixels: more than asked for, which fine screens
+# show, if that does not make it too long. Creases may cover a share of it, and colours have so
+# many shades.
+_MOST_PATHS = 1_500
+_SCALES = (2.0, 1.5, 1.25, 1.0, 0.7, 0.5)
+_MOST_BYTES = 190_000
+_MOST_INK = 0.22
+_SHADES = 63
 
 
 def document(part: Partition, *, width: int = 480) -> str:
@@ -38,7 +49,8 @@ def document(part: Partition, *, width: int = 480) -> str:
     -------
     str
         A complete SVG document. Each face is one ``<path>``, in the order of the faces; all
-        creases together are one more, the border of the domain another.
+        creases together are one more, the border of the domain another. That takes about 110
+        bytes for each face: 11 MB for 100,000.
 
     Raises
     ------
@@ -53,11 +65,8 @@ def document(part: Partition, *, width: int = 480) -> str:
     >>> svg.document(part).count("<path")
     6
     """
-    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
-        raise ValueError(f"width must be a positive whole number of pixels, got {width!r}")
-    xmin, ymin, xmax, ymax = part.domain.bounds
-    height = max(1, round(width * (ymax - ymin) / (xmax - xmin)))
-    grid = _on_grid(part, int(width), height)
+    width, height = _size(part, width)
+    grid = _on_grid(part, width, height)
     line = _line_width(part.n_faces, min(width, height))
     box = f"0 0 {width * _PER_PIXEL} {height * _PER_PIXEL}"
     return "\n".join(
@@ -71,6 +80,78 @@ def document(part: Partition, *, width: int = 480) -> str:
             "</svg>\n",
         ]
     )
+
+
+def picture(part: Partition, *, width: int = 480) -> str:
+    """The same picture as a piece of HTML that is never long.
+
+    Up to 1,500 faces it is the SVG document. More would be smaller than five pixels on a page of
+    usual size; they are drawn as pixels, as an ``<img>`` that holds its PNG data.
+
+    Parameters
+    ----------
+    part : Partition
+    width : int
+        Width in pixels. Pictures of about 200 x 200 pixels take less than 200 kB.
+
+    Raises
+    ------
+    ValueError
+        If `width` is not a positive whole number.
+    """
+    width, height = _size(part, width)
+    if part.n_faces <= _MOST_PATHS:
+        return document(part, width=width)
+    from base64 import b64encode
+
+    from polyregions.formats import png
+
+    for scale in _SCALES:
+        data = b64encode(png.encode(_pixels(part, width, height, scale))).decode("ascii")
+        if len(data) <= _MOST_BYTES:
+            break
+    return (
+        f'<img width="{width}" height="{height}" alt="{escape(_title(part))}" '
+        f'title="{escape(_description(part))}" src="data:image/png;base64,{data}"/>'
+    )
+
+
+def _pixels(part: Partition, width: int, height: int, scale: float) -> ByteArray:
+    """Faces, creases and border, (rows, columns, 4) uint8 from the top."""
+    from polyregions import raster
+
+    shape = (round(height * scale), round(width * scale))
+    xy: FloatArray = _on_grid(part, width, height) / np.array([width, height]) * shape[::-1]
+    xy /= _PER_PIXEL
+    # y runs downwards here, so that left and right change places.
+    sides = part.edge_faces[:, ::-1]
+    colors = np.column_stack([slope_colors(part.face_weight), np.ones(part.n_faces)])
+    image = raster.fill(xy, part.edge_vertices, sides, colors, shape)
+    image[..., :3] /= np.maximum(image[..., 3:], 1e-6)
+
+    line = _line_width(part.n_faces, min(width, height)) / _PER_PIXEL * scale
+    for edges, line_width, most in (
+        (part.is_crease, line, _MOST_INK),
+        (~part.is_inner, scale, 1.0),
+    ):
+        segments = xy[part.edge_vertices[edges]]
+        widths = np.full(len(segments), line_width)
+        ink = raster.stroke(segments, widths, np.ones((len(segments), 1)), shape)[..., 0]
+        if most < 1.0:
+            ink *= ink_share(ink, most, line_width / scale, scale)
+        ink = np.minimum(ink, 1.0)[..., None]
+        image[..., :3] += ink * (_CREASE_RGB - image[..., :3])
+        image[..., 3:] = np.maximum(image[..., 3:], ink)
+    # Fewer shades than a screen has are hard to tell, and compress to half the size.
+    image[..., :3] = np.rint(image[..., :3] * _SHADES) / _SHADES
+    return np.rint(255 * np.clip(image, 0.0, 1.0)).astype(np.uint8)
+
+
+def _size(part: Partition, width: object) -> tuple[int, int]:
+    if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
+        raise ValueError(f"width must be a positive whole number of pixels, got {width!r}")
+    xmin, ymin, xmax, ymax = part.domain.bounds
+    return int(width), max(1, round(width * (ymax - ymin) / (xmax - xmin)))
 
 
 def _on_grid(part: Partition, width: int, height: int) -> IntArray:
@@ -103,47 +184,39 @@ def _description(part: Partition) -> str:
 def _faces(part: Partition, grid: IntArray) -> list[str]:
     # Every face is also stroked in its own colour: without that, the antialiased rims of two
     # neighbours let the page shine through between them.
-    lines = [f'<g stroke-width="{_PER_PIXEL * 3 // 4}" stroke-linejoin="round">']
     colors = hex_colors(slope_colors(part.face_weight))
-    for corners, color in zip(_cycles(part, grid), colors, strict=True):
-        lines.append(f'<path d="{_closed(corners)}" fill="{color}" stroke="{color}"/>')
-    return [*lines, "</g>"]
+    # Path data: the first corner, then steps from corner to corner.
+    cycle, offsets = part.face_vertices, part.face_offsets
+    data = grid[cycle]
+    data[1:] -= grid[cycle[:-1]]
+    data[offsets[:-1]] = grid[cycle[offsets[:-1]]]
+    numbers = data.ravel().tolist()
+    path = {
+        n: '<path d="M%d %dl' + " ".join(["%d %d"] * (n - 1)) + 'z" fill="%s" stroke="%s"/>'
+        for n in set(np.diff(offsets).tolist())
+    }
+    lines = [
+        path[(j - i) // 2] % (*numbers[i:j], color, color)
+        for (i, j), color in zip(pairwise((2 * offsets).tolist()), colors, strict=True)
+    ]
+    # A minus sign parts two numbers as well as a blank does.
+    text = "\n".join(lines).replace(" -", "-")
+    return [f'<g stroke-width="{_PER_PIXEL * 3 // 4}" stroke-linejoin="round">', text, "</g>"]
 
 
 def _lines(part: Partition, grid: IntArray, width: int) -> list[str]:
     lines = [f'<g fill="none" stroke="{_CREASE_COLOR}" stroke-linecap="round">']
-    creases = grid[part.edge_vertices[part.is_crease]]
-    if len(creases):
-        data = "".join(f"M{a} {b}l{_pair(c - a, d - b)}" for a, b, c, d in _rows(creases))
+    if part.is_crease.any():
+        data = _segments(part, grid, part.is_crease)
         lines.append(f'<path d="{data}" stroke-width="{width}"/>')
-    border = grid[part.edge_vertices[~part.is_inner]]
-    data = "".join(f"M{a} {b}l{_pair(c - a, d - b)}" for a, b, c, d in _rows(border))
+    data = _segments(part, grid, ~part.is_inner)
     lines.append(f'<path d="{data}" stroke-width="{_PER_PIXEL}"/>')
     return [*lines, "</g>"]
 
 
-def _cycles(part: Partition, grid: IntArray) -> list[list[list[int]]]:
-    corners = grid[part.face_vertices].tolist()
-    offsets = part.face_offsets.tolist()
-    return [corners[i:j] for i, j in pairwise(offsets)]
-
-
-def _rows(edges: IntArray) -> list[list[int]]:
-    rows: list[list[int]] = edges.reshape(-1, 4).tolist()
-    return rows
-
-
-def _closed(corners: list[list[int]]) -> str:
-    """Path data of a polygon: the first corner, then steps from corner to corner."""
-    (x, y), *rest = corners
-    data = f"M{x} {y}l"
-    for i, (u, v) in enumerate(rest):
-        step = _pair(u - x, v - y)
-        data += step if i == 0 or step[0] == "-" else " " + step
-        x, y = u, v
-    return data + "z"
-
-
-def _pair(dx: int, dy: int) -> str:
-    """Two numbers; a minus sign parts them as well as a blank does."""
-    return f"{dx}{dy}" if dy < 0 else f"{dx} {dy}"
+def _segments(part: Partition, grid: IntArray, edges: Any) -> str:
+    """Path data of separate segments."""
+    ends = grid[part.edge_vertices[edges]]
+    ends[:, 1] -= ends[:, 0]
+    rows = ends.reshape(-1, 4).tolist()
+    return "".join([f"M{a} {b}l{c} {d}" for a, b, c, d in rows]).replace(" -", "-")

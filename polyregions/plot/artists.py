@@ -20,11 +20,10 @@ from matplotlib.path import Path
 from matplotlib.transforms import Bbox, BboxBase, Transform
 from numpy.typing import NDArray
 
+from polyregions.ink import ink_share
 from polyregions.network import ByteArray, FloatArray, IntArray
 
 Image: TypeAlias = NDArray[np.float32]
-
-_BLUR = 5.5  # in points
 
 
 class Faces(PolyCollection):
@@ -189,27 +188,10 @@ class Lines(LineCollection):
             ink = raster.stroke(segments, widths, colors[:, 3:], window.shape)
             image = ink * np.append(colors[0, :3], 1.0).astype(np.float32)
         if self._most_ink < 1.0:
-            image *= room(image[..., 3], self._most_ink, blur_size(widths, window.point))
+            image *= ink_share(image[..., 3], self._most_ink, points, window.point)[..., None]
         # Where lines lie on each other there cannot be more ink than covers the page.
         image /= np.maximum(image[..., 3:], 1.0)
         return image
-
-
-def blur_size(widths: FloatArray, point: float) -> int:
-    """Side of the squares, in pixels, in which the share of ink is measured; a point in pixels.
-
-    They are so large that a single line, or two that cross, are not taken for a crowd.
-    """
-    return max(3, round(point * max(_BLUR, 10.0 * float(widths.max(initial=0.0)))))
-
-
-def room(ink: Any, most: float, size: int) -> Image:
-    """What to multiply `ink` (rows, columns) by lest it covers more than a share of the page."""
-    from scipy.ndimage import uniform_filter
-
-    around = uniform_filter(np.asarray(ink, dtype=np.float32), size, mode="nearest")
-    share: Image = np.minimum(np.float32(1.0), most / np.maximum(around, 1e-6))[..., None]
-    return share
 
 
 class _Window(NamedTuple):

@@ -14,8 +14,9 @@ from matplotlib.collections import Collection, LineCollection
 from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
 from matplotlib.patches import Polygon
 
+from polyregions.ink import ink_share
 from polyregions.network import FloatArray, IntArray
-from polyregions.plot.artists import Faces, Lines, blur_size, room
+from polyregions.plot.artists import Faces, Lines
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -204,8 +205,8 @@ def _room(
     cell_points = max(_page_size(ax, part.domain)) / _DENSITY_CELLS
     share_of_cell = widths * alphas / cell_points * length / count
     ink = np.bincount(cells(points), share_of_cell[line], minlength=rows * columns)
-    share = room(ink.reshape(rows, columns), _MOST_INK, blur_size(widths, 1 / cell_points))
-    return np.asarray(share.ravel()[cells(segments.mean(axis=1))])
+    share = ink_share(ink.reshape(rows, columns), _MOST_INK, widths, 1 / cell_points)
+    return np.asarray(share.ravel()[cells(segments.mean(axis=1))], dtype=np.float64)
 
 
 def draw_creases(ax: Axes, part: Partition, *, rasterized: bool) -> LineCollection:

@@ -325,9 +325,10 @@ def _check(
 def _by_area(
     ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
 ) -> tuple[PolyCollection, LineCollection | None, Colorbar | None]:
+    shown, label = _areas(part)
     # The smallest faces spread over many powers of ten but cannot be seen: those that together
     # cover no more than 1/200 of the domain share the lowest colour.
-    areas = np.sort(part.areas)
+    areas = np.sort(shown)
     covered = np.cumsum(areas)
     low = float(areas[np.searchsorted(covered, covered[-1] / 200)])
     high = float(areas[-1])
@@ -337,10 +338,29 @@ def _by_area(
         ax,
         part,
         # An area below the smallest float64 is rounded to 0, which has no logarithm.
-        values=np.maximum(part.areas, low),
+        values=np.maximum(shown, low),
         cmap=cmap or canvas.QUIET,
         norm=LogNorm(low, high),
         rasterized=rasterized,
     )
     extend = "min" if areas[0] < low else "neither"
-    return faces, seams, keys.colorbar(ax, faces, "area", extend=extend) if key else None
+    return faces, seams, keys.colorbar(ax, faces, label, extend=extend) if key else None
+
+
+def _areas(part: Partition) -> tuple[FloatArray, str]:
+    """Areas to colour by, and what to call them.
+
+    Those of tiny domains underflow, or are too small for the scale of a colour bar, and those of
+    huge ones overflow. There the areas are given as shares of the domain's bounds.
+    """
+    xmin, ymin, xmax, ymax = part.domain.bounds
+    size = np.array([xmax - xmin, ymax - ymin])
+    if -250 < np.log10(size).sum() < 300:
+        return part.areas, "area"
+    first = np.repeat(part.face_vertices[part.face_offsets[:-1]], np.diff(part.face_offsets))
+    following = np.roll(part.face_vertices, -1)
+    following[part.face_offsets[1:] - 1] = part.face_vertices[part.face_offsets[:-1]]
+    xy = part.vertex_xy
+    a, b = (xy[part.face_vertices] - xy[first]) / size, (xy[following] - xy[first]) / size
+    twice = np.add.reduceat(a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0], part.face_offsets[:-1])
+    return np.maximum(twice / 2, 0.0), "area as a share of the axes"

@@ -27,6 +27,7 @@ def surface(
     height: float = 0.6,
     linewidth: float | None = None,
     key: bool | None = None,
+    rasterized: bool | None = None,
 ) -> Poly3DCollection:
     """Draw the graph of an output in 3-D: each face is one flat facet, coloured by its slope.
 
@@ -44,6 +45,9 @@ def surface(
     key : bool, optional
         Whether to explain the colours in the upper left corner of the axes; unless told, where
         these are the only ones in their figure.
+    rasterized : bool, optional
+        Whether to store the facets as pixels in vector formats (PDF, SVG), at the resolution of
+        the figure; unless told, where there are very many, as for `partition`.
 
     Returns
     -------
@@ -86,6 +90,7 @@ def surface(
         edgecolors=0.55 * colors,
         linewidths=width,
     )
+    facets.set_rasterized(canvas.as_pixels(ax, part, rasterized))
     ax.add_collection3d(facets)
     xmin, ymin, xmax, ymax = part.domain.bounds
     norm = canvas.spread_norm(values)
@@ -94,7 +99,10 @@ def surface(
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_major_locator(MaxNLocator(5))
     sides = np.array([xmax - xmin, ymax - ymin])
-    ax.set_box_aspect((*sides / sides.max(), height))
+    # A little smaller than the axes, which would cut off its corners.
+    ax.set_box_aspect((*sides / sides.max(), height), zoom=0.92)
+    ax.tick_params(axis="z", pad=6.0)
+    ax.zaxis.labelpad = 12.0  # past the longest numbers
     if key or (key is None and len(ax.figure.axes) == 1):
         keys.slope_wheel(ax, scale, at=(-0.1, 1.0))
     return facets
