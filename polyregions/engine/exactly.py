@@ -10,9 +10,9 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from math import gcd
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 from flint import fmpz_mat
@@ -70,6 +70,14 @@ class Provenance:
         self._rows: dict[tuple[int, int, int], Triple] = {}
         self._vertices: dict[int, Triple] = {}
         self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone, without what has been worked out."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__post_init__()
 
     @property
     def n_sides(self) -> int:
@@ -209,6 +217,14 @@ class ExactVertices(Sequence[Triple]):
         if isinstance(i, slice):
             return tuple(self.provenance.vertex(v) for v in range(len(self))[i])
         return self.provenance.vertex(range(len(self))[i])
+
+    def __eq__(self, other: object) -> bool:
+        """Whether another sequence holds the same triples."""
+        if not isinstance(other, Sequence) or len(other) != len(self):
+            return False
+        return all(mine == theirs for mine, theirs in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> Iterator[Triple]:
         return map(self.provenance.vertex, range(len(self)))

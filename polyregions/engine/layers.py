@@ -7,8 +7,9 @@ entry is bounded and carried along, and the exact product is kept in integers be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from flint import fmpz_mat
@@ -56,6 +57,13 @@ class Layer:
     member_offsets: IntArray
     member_unit: IntArray
     member_sign: np.ndarray[tuple[int], np.dtype[np.int8]]
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The fields alone: what follows from them can be had again, and some cannot be pickled."""
+        return {item.name: getattr(self, item.name) for item in fields(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
 
     @property
     def width(self) -> int:
