@@ -494,8 +494,9 @@ class Network(_Frozen):
                     f"but what comes before it gives {width}"
                 )
             width = step.n_outputs
-            if width == 0:
-                raise ValueError(f"{step.name} has no outputs, so nothing is left of the input")
+        if width == 0:
+            name = self.steps[-1].name if self.steps else "the network"
+            raise ValueError(f"{name} has no outputs, so nothing is left of the input")
 
     @property
     def n_outputs(self) -> int:

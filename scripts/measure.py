@@ -33,10 +33,6 @@ SMALL_CALL = 0.05  # seconds for which calls of next to no length are repeated
 LARGEST_LAYER = 2**30  # bytes of one layer's values at all points, in a pass that is not blocked
 
 
-class Unavailable(Exception):
-    """This version of the package has nothing of the kind."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """How to measure.
@@ -567,8 +563,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     result: Result
     try:
         result = {"status": "ok", **PARTS[args.part](workload, settings)}
-    except Unavailable as error:
-        result = {"status": "unavailable", "reason": str(error)}
     except Exception as error:
         if args.part != "relucent":
             raise

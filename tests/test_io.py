@@ -36,7 +36,7 @@ CASES = {
 
 @pytest.fixture
 def part() -> pr.Partition:
-    return pr.partition(random_layers((2, 6, 5, 2), seed=0), (-1, 1))
+    return pr.partition(random_layers((2, 6, 5, 2), seed=0), (-1, 1), engine="rational")
 
 
 def rewritten(path: Path, **changes: object) -> Path:

@@ -130,8 +130,13 @@ def test_permuting_units(layers: list, kind: str, domain: object, random: object
         permuted.append((weight[order], bias[order]))
     one, two = checked(stack(layers, kind), domain), checked(stack(permuted, kind), domain)
     assert_same_subdivision(one, two, columns)
-    renamed = {np.frombuffer(k, np.uint8)[columns].tobytes(): v for k, v in maps(two).items()}
-    assert renamed == maps(one)
+    # Sums in another order round differently, but not by more than the maps may be off.
+    renamed = {row[columns].tobytes(): f for f, row in enumerate(two.face_pattern)}
+    other = [renamed[row.tobytes()] for row in one.face_pattern]
+    for name in ("face_weight", "face_bias"):
+        distance = np.abs(getattr(one, name) - getattr(two, name)[other])
+        bound = getattr(one, f"{name}_error") + getattr(two, f"{name}_error")[other]
+        assert (distance <= bound * (1 + 1e-12)).all()
 
 
 @given(

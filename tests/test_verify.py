@@ -163,7 +163,8 @@ def move_vertex(part):
 
 def move_coordinates(part):
     xy = part.vertex_xy.copy()
-    xy[inner_vertex(part), 0] = np.nextafter(xy[inner_vertex(part), 0], np.inf)
+    v = inner_vertex(part)
+    xy[v, 0] += 3 * part.vertex_error[v, 0]  # more than it may be off either way
     return replace(part, vertex_xy=xy)
 
 

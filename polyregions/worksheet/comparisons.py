@@ -64,8 +64,8 @@ class BiasAnswer:
     same_slopes : bool
         Whether every region has the same gradient.
     shifted_by_bias : bool
-        Whether every region's map is shifted by the bias, to within the rounding of the two
-        float64 numbers that are compared.
+        Whether every region's map is shifted by the bias, to within the error bounds of the two
+        numbers that are compared.
     """
 
     bias: float
@@ -81,8 +81,8 @@ def answer_bias(model: SheetModel, part: Partition) -> BiasAnswer:
     bias = output_bias(model)
     without = partition(without_output_bias(model), domain=part.domain)
     shift = part.face_bias - without.face_bias
-    # Both coefficients were rounded once, and so was their difference.
-    rounding = 2 * _U * (np.abs(part.face_bias) + np.abs(without.face_bias) + np.abs(shift))
+    # Both coefficients are off by no more than they say, and their difference was rounded once.
+    rounding = part.face_bias_error + without.face_bias_error + 2 * _U * np.abs(shift)
     return BiasAnswer(
         bias=bias,
         part=part,
