@@ -525,9 +525,11 @@ class Partition:
     def _repr_html_(self) -> str:
         from html import escape
 
+        from polyregions.formats import svg
+
         return (
             '<div style="display:flex;gap:1em;align-items:center">'
-            f"{self.to_svg(width=200)}<pre>{escape(str(self))}</pre></div>"
+            f"{svg.picture(self, width=200)}<pre>{escape(str(self))}</pre></div>"
         )
 
 

@@ -316,8 +316,10 @@ def test_taking_fewer_samples_at_once_changes_nothing(case, part, model, monkeyp
     for at_once in (1 << 6, 7):
         monkeypatch.setattr(verify_module, "_POINTS_AT_ONCE", at_once)
         pieces = pr.verify(part, model, resolution=40)
-        assert [replace(c, largest_error=0, largest_share=0) for c in pieces.checks] == [
-            replace(c, largest_error=0, largest_share=0) for c in whole.checks
+        # Batches of another size round differently, and another sample may be named first.
+        left_open = {"largest_error": 0, "largest_share": 0, "example": ""}
+        assert [replace(c, **left_open) for c in pieces.checks] == [
+            replace(c, **left_open) for c in whole.checks
         ]
         for some, every in zip(pieces.checks, whole.checks, strict=True):
             # Sums of products come in another order in batches of another size.

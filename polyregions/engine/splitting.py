@@ -52,7 +52,7 @@ def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classi
     found: dict[int, tuple[IntArray, IntArray, FloatArray, SignArray]] = {}
     geometry = (old.face_start, old.half_edges, old.ev, *old.vertices, *window.inverse)
     per_face = max(1, level.n_faces // level.n_items)
-    block = max(1, _BLOCK // (3 * layer.width * per_face))
+    block = max(1, _BLOCK // max(1, 3 * layer.width * per_face))
 
     def work(begin: int, end: int) -> None:
         prev = None if level.is_given else level.parent_maps(begin, end)

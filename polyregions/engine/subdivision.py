@@ -163,7 +163,7 @@ def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
         new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
         del known, entries, edges, chords, inside
         following = Level.behind(level, split, layers[number + 1], room=0)
-        most = _BLOCK_OF_MAPS // (24 * layers[number + 1].width)
+        most = _BLOCK_OF_MAPS // max(1, 24 * layers[number + 1].width)
         size = max(1, min(_BLOCK_OF_FACES, most))
         for begin in range(0, new.n_faces, size):
             end = min(begin + size, new.n_faces)
