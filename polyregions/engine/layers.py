@@ -81,6 +81,11 @@ class Layer:
         return not (self.weight_error.any() or self.bias_error.any())
 
     @cached_property
+    def takes(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(n, m) where the exact weights may be other than zero."""
+        return (self.weight != 0) | (self.weight_error != 0)
+
+    @cached_property
     def transposed(self) -> FloatArray:
         """(m, n) `weight` with one row for each input."""
         return np.array(self.weight.T, order="C")

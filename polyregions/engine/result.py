@@ -40,7 +40,7 @@ def finish(
             face_vertices,
         )  # fmt: skip
     with watch.stage("affine pieces"):
-        face_affine_piece = affine_pieces(maps, level.group, level.window, made)
+        face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made)
         weight, bias, weight_error, bias_error = _coefficients(maps, level, made)
     made.finish(pattern)
     return Partition(
