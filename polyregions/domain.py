@@ -124,6 +124,8 @@ def _convex_ring(ring: list[list[float]]) -> list[tuple[float, float]]:
             corners.append((x, y))
     if len(corners) > 1 and corners[0] == corners[-1]:
         corners.pop()
+    if _is_plain_box(corners):
+        return corners
     area = _shoelace(corners)
     if area == 0:
         raise ValueError("domain is a polygon without area")
@@ -140,6 +142,15 @@ def _convex_ring(ring: list[list[float]]) -> list[tuple[float, float]]:
             "(partition its convex hull, or convex parts of it one by one)"
         )
     return [corner for corner, turn in zip(corners, turns, strict=True) if turn > 0]
+
+
+def _is_plain_box(corners: list[tuple[float, float]]) -> bool:
+    """Whether these are lower left, lower right, upper right, upper left of a box."""
+    if len(corners) != 4:
+        return False
+    (xmin, ymin), _, (xmax, ymax), _ = corners
+    box = [(xmin, ymin), (xmax, ymin), (xmax, ymax), (xmin, ymax)]
+    return xmin < xmax and ymin < ymax and corners == box
 
 
 def _shoelace(corners: list[tuple[float, float]]) -> Fraction:

@@ -11,7 +11,7 @@ import numpy as np
 from polyregions import compilation
 from polyregions.domain import Domain
 from polyregions.errors import Interrupted, LimitError
-from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, default_memory
+from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES
 from polyregions.network import Affine, Network
 from polyregions.progress import ProgressLike, Reporter, reporter
 
@@ -68,7 +68,7 @@ def subdivide(
                 network,
                 domain,
                 max_regions=limit,
-                max_memory=max_memory or default_memory() or _UNLIMITED,
+                max_memory=max_memory,
                 threads=threads,
                 progress=report,
             )
@@ -111,7 +111,7 @@ def count(
             network,
             domain,
             max_regions=max_regions or _UNLIMITED,
-            max_memory=max_memory or default_memory() or _UNLIMITED,
+            max_memory=max_memory,
             threads=threads,
             progress=report,
         )

@@ -197,9 +197,9 @@ def test_counting_takes_less_memory_than_the_whole(monkeypatch: pytest.MonkeyPat
 
 
 def test_limit_of_memory_says_what_was_done() -> None:
-    network = torch_layers((2, 40, 40, 40, 1))
+    network = torch_layers((2, 100, 100, 100, 1))
     with pytest.raises(pr.LimitError, match="more than max_memory") as caught:
-        pr.partition(network, (-9, 9), max_memory=500_000)
+        pr.partition(network, (-9, 9), max_memory=30_000_000)
     assert caught.value.counts
     assert caught.value.counts == pr.count_regions(network, (-9, 9)).by_layer[: caught.value.layer]
 

@@ -12,6 +12,7 @@ from polyregions.network import FloatArray, IntArray
 
 # Indices take four bytes: half of what a large complex needs.
 INDEX = np.int32
+_MOST = int(np.iinfo(INDEX).max) // 4  # half-edges count twice, and some to spare
 
 
 class TooManyError(Exception):
@@ -133,9 +134,10 @@ def _distinct(values: IntArray, n: int) -> tuple[IntArray, IntArray]:
 
 def offsets(counts: IntArray) -> IntArray:
     """Where each of some lists begins, one after the other, and where the last one ends."""
-    sums = np.zeros(len(counts) + 1, dtype=np.int64)
-    np.cumsum(counts, out=sums[1:])
-    if sums[-1] > np.iinfo(INDEX).max // 4:  # half-edges count twice, and some to spare
+    sums = np.empty(len(counts) + 1, dtype=np.int64)
+    sums[0] = 0
+    counts.cumsum(dtype=np.int64, out=sums[1:])
+    if sums[-1] > _MOST:
         raise TooManyError
     return sums.astype(INDEX)
 

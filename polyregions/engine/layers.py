@@ -240,6 +240,9 @@ def _classes(
     known = (breakpoints == 0) | ((bias[units] == 0) & np.isfinite(offset))
     rows = np.column_stack([weight[units], offset])
     size = np.abs(rows).max(axis=1)
+    # Such multiples have largest coefficients with the same bits.
+    if len(set(np.frexp(size)[0].tolist())) == len(size):
+        return leader, sign
     known &= (size > 2.0**-900) & (size < 2.0**900)
     rows, size = rows[known], size[known]
     smallest = np.where(rows == 0, np.inf, np.abs(rows)).min(axis=1)

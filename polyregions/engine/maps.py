@@ -217,6 +217,8 @@ def _first_maps(layer: Layer, window: Window) -> Maps:
 
 def _items(child_start: IntArray, children: IntArray) -> tuple[IntArray, IntArray]:
     """Runs of at most CHUNK children of one parent: their parents and first children."""
+    if children.max(initial=0) <= kernels.CHUNK:  # nobody is without a child
+        return np.arange(len(children), dtype=INDEX), child_start
     runs = (children + kernels.CHUNK - 1) // kernels.CHUNK
     parent = np.repeat(np.arange(len(children), dtype=INDEX), runs)
     number = np.arange(len(parent), dtype=INDEX) - (np.cumsum(runs) - runs)[parent]

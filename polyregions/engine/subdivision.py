@@ -41,7 +41,7 @@ def subdivide(
     domain: Domain,
     *,
     max_regions: int,
-    max_memory: int = 1 << 62,
+    max_memory: int | None = None,
     threads: int | None = None,
     progress: Reporter | None = None,
 ) -> Partition:
@@ -52,8 +52,8 @@ def subdivide(
     network : Network
     domain : Domain
     max_regions : int
-    max_memory : int
-        Bytes.
+    max_memory : int or None
+        Bytes; None for half of what is free.
     threads : int or None
         None for one on each core that this process may use.
     progress : Reporter or None
@@ -78,7 +78,7 @@ def count(
     domain: Domain,
     *,
     max_regions: int,
-    max_memory: int = 1 << 62,
+    max_memory: int | None = None,
     threads: int | None = None,
     progress: Reporter | None = None,
 ) -> tuple[int, ...]:
@@ -97,7 +97,11 @@ def count(
 
 
 def _watch(
-    crew: Crew, network: Network, max_regions: int, max_memory: int, progress: Reporter | None
+    crew: Crew,
+    network: Network,
+    max_regions: int,
+    max_memory: int | None,
+    progress: Reporter | None,
 ) -> Watch:
     return Watch(crew, progress or Reporter(), max_regions, max_memory, len(network.activations))
 

@@ -11,9 +11,11 @@ from typing import Any
 from polyregions.engine.crew import Crew
 from polyregions.engine.deciding import Tally
 from polyregions.errors import LimitError
+from polyregions.limits import default_memory
 from polyregions.progress import Progress, Reporter
 
 # The passes of a layer, each taken for as long as any other.
+_LITTLE = 1 << 24
 PASSES = ("maps and signs", "edges", "chords", "faces")
 
 
@@ -25,8 +27,9 @@ class Watch:
     ----------
     crew : Crew
     reporter : Reporter
-    max_regions, max_memory : int
-        Limits; that in bytes is for the arrays of the complex, old and new, together.
+    max_regions, max_memory : int, int or None
+        Limits; that in bytes is for the arrays of the complex, old and new, together. None for
+        half of the memory that is free.
     n_layers : int
     tally : Tally
     seconds : dict of str to float
@@ -45,7 +48,7 @@ class Watch:
     crew: Crew
     reporter: Reporter
     max_regions: int
-    max_memory: int
+    max_memory: int | None
     n_layers: int
     tally: Tally = field(default_factory=Tally)
     seconds: dict[str, float] = field(default_factory=dict)
@@ -123,6 +126,10 @@ class Watch:
 
     def check_memory(self, n_bytes: int, what: str) -> None:
         """Stop before more memory is taken than there may be."""
+        if self.held + n_bytes <= _LITTLE:
+            return  # and need not ask how much memory there is
+        if self.max_memory is None:
+            self.max_memory = default_memory() or 1 << 62
         if self.held + n_bytes > self.max_memory:
             raise self._limit(
                 f"more than max_memory, {self.max_memory / 2**30:.3g} GiB",
