@@ -54,8 +54,9 @@ def load(path: str | PathLike[str]) -> Partition:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "part.npz")
     ...     part.save(path)
-    ...     pr.load(path).exact_vertex(1)
-    (Fraction(1, 3), Fraction(0, 1))
+    ...     again = pr.load(path)
+    >>> again.vertex_exact == part.vertex_exact
+    True
     """
     return Partition(**npz.read(path))
 
