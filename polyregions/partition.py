@@ -410,7 +410,7 @@ class Partition:
     @overload
     def dual_graph(self, *, edges: Literal[True]) -> tuple[csr_array, IntArray]: ...
     def dual_graph(self, *, edges: bool = False) -> csr_array | tuple[csr_array, IntArray]:
-        """Which faces are neighbours, as a sparse matrix; see `polyregions.analysis.dual`.
+        """Neighbouring faces as a sparse matrix; see `polyregions.analysis.dual.dual_graph`.
 
         Parameters
         ----------
