@@ -39,9 +39,9 @@ def partition(
     engine : {"auto", "rational", "exact"}
         ``"rational"`` is the reference, which works in integers throughout. ``"exact"`` is
         compiled: it decides by float64 arithmetic with proven error bounds and in integers where
-        those do not suffice. It finds the same complex; its coordinates and maps are not the
-        nearest float64 numbers but have bounded errors. ``"auto"`` is at present always
-        ``"rational"``.
+        those do not suffice. It finds the same complex, numbered in another order; its
+        coordinates and maps are not the nearest float64 numbers but have bounded errors.
+        ``"auto"`` is ``"exact"``.
     max_regions : int, optional
         Stop with a `LimitError` once there are more regions than this. Unless told, that is
         100,000 for the rational engine and 10,000,000 for the compiled one.
@@ -85,8 +85,9 @@ def partition(
 
     Notes
     -----
-    The rational engine's time grows with the number of regions times the size of the largest
-    layer's weight matrix; some thousand regions of a network of width 50 take about a second.
+    The time grows with the number of regions and with the widths of the layers. The compiled
+    engine is made for millions of regions, the rational one for some thousand; the very first
+    call on a machine compiles the former, which takes about half a minute.
 
     Examples
     --------

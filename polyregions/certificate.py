@@ -184,6 +184,10 @@ def certify(part: Partition, *, full: bool = False) -> Certificate:
         Whether to compare all vertices with the exact ones. For the compiled engine this may
         take minutes to hours for 100,000 faces.
 
+    Returns
+    -------
+    Certificate
+
     Examples
     --------
     >>> import polyregions as pr

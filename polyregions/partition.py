@@ -175,9 +175,9 @@ class Partition:
         Examples
         --------
         >>> import polyregions as pr
-        >>> part = pr.partition([([[3.0, 0.0]], [-1.0])], domain=(0, 1))
-        >>> pr.partition([([[3, 1]], [-1]), ([[1]], [0])], domain=(0, 1)).exact_vertex(1)
-        (Fraction(1, 3), Fraction(0, 1))
+        >>> part = pr.partition([([[3, 1]], [-1]), ([[1]], [0])], domain=(0, 1))  # 3x + y = 1
+        >>> sorted(part.exact_vertex(v) for v in part.edge_vertices[part.is_inner][0])
+        [(Fraction(0, 1), Fraction(1, 1)), (Fraction(1, 3), Fraction(0, 1))]
         """
         return exact.to_fractions(self.vertex_exact[i])
 
@@ -214,8 +214,8 @@ class Partition:
     def area_error(self) -> FloatArray:
         """(F,) float64: bounds on the distance of each area from the exact one.
 
-        No more than a thousandth of the area (`polyregions.measure.RELATIVE_ERROR`), unless that
-        is so small that float64 has no digits left for it, and far less for most faces.
+        No more than a thousandth of the area, unless that is so small that float64 has no digits
+        left for it, and far less for most faces.
         """
         return self._measured_areas[1]
 
@@ -410,7 +410,7 @@ class Partition:
     @overload
     def dual_graph(self, *, edges: Literal[True]) -> tuple[csr_array, IntArray]: ...
     def dual_graph(self, *, edges: bool = False) -> csr_array | tuple[csr_array, IntArray]:
-        """Which faces are neighbours, as a sparse matrix; see `polyregions.analysis.dual`.
+        """Neighbouring faces as a sparse matrix; see `polyregions.analysis.dual.dual_graph`.
 
         Parameters
         ----------

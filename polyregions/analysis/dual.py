@@ -19,6 +19,10 @@ def dual_graph(part: Partition) -> tuple[csr_array, IntArray]:
     it belongs to the edge between them, whose number comes beside it: a number in the matrix
     itself would be a weight to most functions of scipy, and edge 0 would be no edge.
 
+    Parameters
+    ----------
+    part : Partition
+
     Returns
     -------
     graph : (F, F) scipy.sparse.csr_array of bool
