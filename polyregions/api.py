@@ -40,8 +40,7 @@ def partition(
         ``"rational"`` is the reference, which works in integers throughout. ``"exact"`` is
         compiled: it decides by float64 arithmetic with proven error bounds and in integers where
         those do not suffice. It finds the same complex; its coordinates and maps are not the
-        nearest float64 numbers but have bounded errors. ``"auto"`` is at present always
-        ``"rational"``.
+        nearest float64 numbers but have bounded errors. ``"auto"`` is ``"exact"``.
     max_regions : int, optional
         Stop with a `LimitError` once there are more regions than this. Unless told, that is
         100,000 for the rational engine and 10,000,000 for the compiled one.
