@@ -165,9 +165,12 @@ class _Interruptible:
             return
         if last is None:
             raise Interrupted("interrupted") from error  # by an engine that reports nothing
-        before = ", ".join(f"{n:,}" for n in last.counts) or "none"
+        # Counting goes depth first, so that no layer is finished before the end.
+        is_counting = last.stage == "counting"
+        what = "counted, layer by layer" if is_counting else "faces after the layers before it"
+        counts = ", ".join(f"{n:,}" for n in last.counts) or "none"
         raise Interrupted(
-            f"interrupted in {last}; faces after the layers before it: {before}",
+            f"interrupted in {last}; {what}: {counts}",
             counts=last.counts,
             layer=last.layer,
         ) from error

@@ -68,7 +68,8 @@ class Interrupted(KeyboardInterrupt):
     Attributes
     ----------
     counts : tuple of int
-        Number of faces after each activation layer that was finished.
+        Number of faces after each activation layer that was finished. Where regions are only
+        counted, which goes depth first, those of every layer that were counted so far.
     layer : int
         Index of the activation layer that was being worked on.
 

@@ -22,6 +22,8 @@ from polyregions import compilation
 _DELAY = 1.0
 # The least time between two events that are passed on from within one stage.
 _INTERVAL = 0.1
+# How wide a bar is where the terminal does not say how wide it is.
+_COLUMNS = 80
 
 
 @dataclass(frozen=True)
@@ -254,6 +256,15 @@ def _can_wipe_out() -> bool:
     return sys.stderr is not None and os.environ.get("TERM") != "dumb"
 
 
+def _columns() -> int:
+    """How wide the bar may be."""
+    # Some terminals claim to have no columns at all, which tqdm believes.
+    try:
+        return os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+    except (OSError, ValueError, AttributeError):  # no terminal
+        return _COLUMNS
+
+
 def _new_bar(event: Progress, facts: str, seconds: float) -> Any:
     # Imported here: work that is done in a moment need not wait for it.
     from tqdm import tqdm
@@ -268,7 +279,7 @@ def _new_bar(event: Progress, facts: str, seconds: float) -> Any:
             return {**super().format_dict, "right": self.right}
 
         def show(self, event: Progress, facts: str, seconds: float) -> None:
-            self.total, self.n = event.faces_total, event.faces_done
+            self.total, self.n, self.ncols = event.faces_total, event.faces_done, _columns()
             self.right = f"{facts}, {self.format_interval(seconds)}"
             self.set_description_str(event.where)
 
@@ -279,7 +290,8 @@ def _new_bar(event: Progress, facts: str, seconds: float) -> Any:
         desc=event.where,
         file=sys.stderr,
         leave=False,
-        dynamic_ncols=True,
+        ncols=_columns(),
+        nrows=20,  # not to be asked for: only many bars at once need to know
         bar_format="{desc} {percentage:3.0f}%|{bar}| {right}",
     )
 

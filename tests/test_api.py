@@ -229,6 +229,22 @@ def test_interrupted_later(call: object, monkeypatch: pytest.MonkeyPatch) -> Non
     )
 
 
+def test_interrupted_while_counting(monkeypatch: pytest.MonkeyPatch) -> None:
+    report = Reporter()
+
+    def count(*args: object, **options: object) -> None:
+        report.update(Progress(0, 2, "", 6, 100, n_faces=812, counts=(57, 812), stage="counting"))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("polyregions.engine.subdivision.count", count)
+    with pytest.raises(pr.Interrupted) as stop:
+        pr.count_regions(CROSS, engine="exact", progress=report)
+    assert stop.value.counts == (57, 812)
+    assert str(stop.value) == (
+        "interrupted in counting, 6% done, 812 faces so far; counted, layer by layer: 57, 812"
+    )
+
+
 @pytest.mark.parametrize("kind", [pr.Interrupted, pr.LimitError])
 def test_errors_with_counts_can_be_pickled(kind: type) -> None:
     error = pickle.loads(pickle.dumps(kind("too long", counts=(1, 2), layer=2)))

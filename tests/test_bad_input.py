@@ -201,14 +201,14 @@ def test_minus_infinity_is_no_breakpoint() -> None:
     assert Activation([[np.inf]], [[1.0, 2.0]], [[0.0, 0.0]])(np.array([3.0])).tolist() == [3.0]
 
 
-@pytest.mark.parametrize("layer", [0, 1])
-def test_layers_without_outputs(layer: int) -> None:
-    layers = [(np.ones((2, 2)), None), (np.ones((3, 2)), None)]
-    layers[layer] = (np.ones((0, 2)), None)
-    if layer == 0:
-        layers[1] = (np.ones((3, 0)), None)
-    with pytest.raises(ValueError, match=f"layer {layer} has no outputs"):
-        pr.lower(layers)
+def test_networks_without_outputs() -> None:
+    with pytest.raises(ValueError, match="layer 1 has no outputs"):
+        pr.lower([(np.ones((2, 2)), None), (np.ones((0, 2)), None)])
+    with pytest.raises(ValueError, match="the network has no outputs"):
+        Network((), 0)
+    # A hidden layer without units leaves a constant function.
+    constant = [(np.ones((0, 2)), None), (np.ones((1, 0)), [3.0])]
+    assert pr.lower(constant)([[1.0, 2.0]]).tolist() == [[3.0]]
 
 
 def test_activations_keep_their_own_arrays() -> None:

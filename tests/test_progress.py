@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import subprocess
 import sys
 import threading
@@ -235,6 +236,28 @@ def test_tqdm_is_imported_when_a_bar_appears() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal of its own")
+@pytest.mark.parametrize(("columns", "width"), [(60, 60), (0, 80)])
+def test_width_of_the_bar(columns: int, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that was never told its size says that it has no columns."""
+    ours, theirs = os.openpty()
+    os.set_blocking(ours, False)
+    termios = pytest.importorskip("termios")
+    termios.tcsetwinsize(theirs, (24 if columns else 0, columns))
+    monkeypatch.setenv("TERM", "xterm")
+    with os.fdopen(theirs, "w") as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        clock = Clock()
+        with progress._Bar(clock) as report:
+            clock.now = 5.0
+            report.update(event(1))
+            stream.flush()
+            shown = os.read(ours, 10_000).decode()
+    os.close(ours)
+    assert "layer 1 of 3" in shown
+    assert len(shown.rsplit("\r")[-1]) == width
 
 
 # -- compilation ---------------------------------------------------------------------------------
