@@ -1205,14 +1205,90 @@ def cycle_vertices(begin_side, end_side, half_edges, ev, out):
 
 
 @kernel
-def find_runs(group, low, high, run):
-    """Number runs of overlapping intervals, sorted by group and lower end."""
-    number = -1
-    reach = -np.inf
-    for i in range(len(group)):
-        if i == 0 or group[i] != group[i - 1] or low[i] > reach:
-            number += 1
-            reach = high[i]
+def split_runs(faces, begins, n_runs, values, bounds, group, fresh, label, out):
+    """Split runs of faces by one coefficient of their maps, and drop those that end up alone.
+
+    A run holds faces not told apart yet. Sorted by the lower ends of their intervals they fall
+    into runs again: a new one starts beyond all intervals before it. Each gets a label, from
+    `fresh` on. `faces` is changed in place; `out` gets what `begins` is for the runs left.
+
+    Returns
+    -------
+    The number of runs that are left, and the next fresh label.
+    """
+    n_left = 0
+    at = 0
+    for r in range(n_runs):
+        begin = begins[r]
+        end = begins[r + 1]
+        n = end - begin
+        low = np.empty(n)
+        high = np.empty(n)
+        for i in range(n):
+            f = faces[begin + i]
+            centre = values[f]
+            radius = 0.0  # exact, if finite at all
+            if bounds[group[f]] != 0.0:
+                radius = bounds[group[f]] * (1 + 1e-9) + abs(centre) * 2.0**-50
+            if not np.isfinite(centre + radius):  # it may be any number
+                centre, radius = 0.0, np.inf
+            low[i] = centre - radius
+            high[i] = centre + radius
+        if n == 2:
+            order = np.array([0, 1]) if low[0] <= low[1] else np.array([1, 0])
         else:
-            reach = max(reach, high[i])
-        run[i] = number
+            order = np.argsort(low)
+        mine = faces[begin:end].copy()
+        i = 0
+        while i < n:
+            j = i
+            reach = -np.inf
+            while j < n and (j == i or low[order[j]] <= reach):
+                reach = max(reach, high[order[j]])
+                label[mine[order[j]]] = fresh
+                j += 1
+            fresh += 1
+            if j - i > 1:
+                out[n_left] = at
+                n_left += 1
+                for k in range(i, j):
+                    faces[at] = mine[order[k]]
+                    at += 1
+            i = j
+    out[n_left] = at
+    return n_left, fresh
+
+
+@kernel
+def number_by_first(label, number):
+    """Number labels in the order in which they come first; `number` begins with -1 for each."""
+    n = 0
+    out = np.empty(len(label), dtype=np.int32)
+    for f in range(len(label)):
+        if number[label[f]] < 0:
+            number[label[f]] = n
+            n += 1
+        out[f] = number[label[f]]
+    return out
+
+
+@kernel
+def coefficients(
+    begin_face, end_face, columns, eab, ec, group, size_x, size_y, weight, bias, weight_error,
+    bias_error, is_bad,
+):  # fmt: skip
+    """Weights and biases from maps, and bounds on their errors; `is_bad` where one overflowed."""
+    for f in range(begin_face, end_face):
+        is_bad[f] = False
+        for i in range(columns.shape[2]):
+            c = ec[group[f], i]
+            both = eab[group[f], i] + c  # c may hold the bound for all three coefficients
+            ex = both / size_x * (1 + 1e-9) + TINY
+            ey = both / size_y * (1 + 1e-9) + TINY
+            ez = c * (1 + 1e-9) + TINY
+            weight[f, i, 0], weight[f, i, 1] = columns[f, 0, i], columns[f, 1, i]
+            bias[f, i] = columns[f, 2, i]
+            weight_error[f, i, 0], weight_error[f, i, 1], bias_error[f, i] = ex, ey, ez
+            largest = ex + ey + ez + abs(weight[f, i, 0]) + abs(weight[f, i, 1]) + abs(bias[f, i])
+            if not np.isfinite(largest):
+                is_bad[f] = True

@@ -31,26 +31,22 @@ def affine_pieces(
     label = np.zeros(n_faces, dtype=np.int64)
     both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
     bounds = [both / window.x, both / window.y, maps.ec]
-    crowd = np.arange(n_faces)  # faces not alone under their label
+    # Faces not alone under their label, run by run.
+    crowd = np.arange(n_faces)
+    begins, others = np.zeros((2, n_faces // 2 + 2), dtype=np.int64)
+    begins[1] = n_faces
+    n_runs, n_labels = int(n_faces > 1), 1
     for axis in range(3):
         for i in range(n_outputs):
-            if not len(crowd):
-                break
-            centre = columns[crowd, axis, i]
-            radius = bounds[axis][group[crowd], i] * (1 + 1e-9) + np.abs(centre) * 2.0**-50
-            radius[bounds[axis][group[crowd], i] == 0] = 0.0  # exact, if finite at all
-            known = np.isfinite(centre + radius)  # else it may be any number
-            centre, radius = np.where(known, centre, 0.0), np.where(known, radius, np.inf)
-            low, high, run = centre - radius, centre + radius, label[crowd]
-            order = np.lexsort([low, run]) if run.any() else np.argsort(low)
-            crowd = crowd[order]
-            runs = np.empty(len(crowd), dtype=np.int64)
-            kernels.find_runs(run[order], low[order], high[order], runs)
-            label[crowd] = label.max() + 1 + runs
-            crowded = np.bincount(runs)[runs] > 1
-            crowd = crowd[crowded]
+            if n_runs:
+                n_runs, n_labels = kernels.split_runs(
+                    crowd, begins, n_runs, columns[:, axis, i], bounds[axis][:, i], group,
+                    n_labels, label, others,
+                )  # fmt: skip
+                begins, others = others, begins
+    crowd = crowd[: begins[n_runs]] if n_runs else crowd[:0]
     is_exact = (both == 0).all(axis=1)[group]
-    fresh_label = int(label.max()) + 1
+    fresh_label = n_labels
     if len(crowd):
         # Runs of which every map is exact consist of equal numbers: intervals without width.
         vague = np.zeros(fresh_label, dtype=np.bool_)
@@ -83,10 +79,8 @@ def affine_pieces(
             named[key] = int(label[f])
     followers = np.flatnonzero(label < 0)
     label[followers] = label[-1 - label[followers]]
-    _, first, number = np.unique(label, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int32)
-    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
-    return rank[number.ravel()]
+    number = np.full(fresh_label + len(seen), -1, dtype=np.int32)
+    return kernels.number_by_first(label, number)
 
 
 def _what_counts(pattern: ByteArray, layers: Sequence[Layer]) -> ByteArray:

@@ -41,7 +41,7 @@ def finish(
         )  # fmt: skip
     with watch.stage("affine pieces"):
         face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made)
-        weight, bias, weight_error, bias_error = _coefficients(maps, level, made)
+        weight, bias, weight_error, bias_error = _coefficients(maps, level, made, watch)
     made.finish(pattern)
     return Partition(
         domain=domain,
@@ -104,30 +104,27 @@ def _edge_units(complex_: Complex, made: Provenance) -> IntArray:
 
 
 def _coefficients(
-    maps: Maps, level: Level, made: Provenance
+    maps: Maps, level: Level, made: Provenance, watch: Watch
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Weights and biases, and bounds on their errors."""
-    columns, group, window = maps.columns, level.group, level.window
-    with np.errstate(over="ignore", invalid="ignore"):
-        both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
-        error = np.stack([both / window.x, both / window.y, maps.ec], axis=2)
-        error = error * (1 + 1e-9) + kernels.TINY
+    columns, window = maps.columns, level.window
+    n_faces, _, n_outputs = columns.shape
+    weight, weight_error = np.empty((2, n_faces, n_outputs, 2))
+    bias, bias_error = np.empty((2, n_faces, n_outputs))
+    bad = np.empty(n_faces, dtype=np.bool_)
+    watch.call(
+        n_faces, _FACES, kernels.coefficients, columns, maps.eab, maps.ec, level.group, window.x,
+        window.y, weight, bias, weight_error, bias_error, bad,
+    )  # fmt: skip
     # Where float64 overflowed on the way, the coefficients themselves may still fit.
-    is_bounded = np.isfinite(np.max(error, axis=(1, 2), initial=0.0))
-    bad = ~(np.isfinite(columns).all(axis=(1, 2)) & is_bounded[group])
-    error = error[group]
     for f in np.flatnonzero(bad).tolist():
         *rows, scale = made.affine_map(len(made.layers) - 1, f).tolist()
         for i, row in enumerate(rows):
             exact = [rounded(int(v), int(scale[2])) for v in row]
-            columns[f, :, i] = exact
-            error[f, i] = np.abs(exact) * (2 * kernels.U) + kernels.TINY
-    return (
-        np.ascontiguousarray(columns[:, :2].transpose(0, 2, 1)),
-        np.ascontiguousarray(columns[:, 2]),
-        np.ascontiguousarray(error[:, :, :2]),
-        np.ascontiguousarray(error[:, :, 2]),
-    )
+            error = np.abs(exact) * (2 * kernels.U) + kernels.TINY
+            weight[f, i], bias[f, i] = exact[:2], exact[2]
+            weight_error[f, i], bias_error[f, i] = error[:2], error[2]
+    return weight, bias, weight_error, bias_error
 
 
 def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
