@@ -104,7 +104,7 @@ def _count_only(args: argparse.Namespace) -> int:
     """Count what can be counted without the vertices, edges and maps."""
     from polyregions.domain import as_domain
 
-    network = pr.lower(_model(args))
+    network = _network(args)
     options = _options(args)
     domain = as_domain(options.pop("domain", (-1, 1)))
     with _compilation_is_said(args):
@@ -222,9 +222,9 @@ def _partition(args: argparse.Namespace) -> pr.Partition:
         options = (*cli_parser.COMPUTING, "activation", "transpose")
         _refuse_options(args, *options, because="to a saved partition")
         return pr.load(args.model)
-    model = _model(args)
+    network = _network(args)
     with _compilation_is_said(args):
-        return pr.partition(model, **_options(args))
+        return pr.partition(network, **_options(args))
 
 
 def _is_saved(path: str) -> bool:
@@ -234,11 +234,23 @@ def _is_saved(path: str) -> bool:
     return is_partition(path)
 
 
+def _network(args: argparse.Namespace) -> pr.Network:
+    """The model that the arguments name, lowered."""
+    from polyregions.io import load_network
+
+    return load_network(args.model, **_reading(args))
+
+
 def _model(args: argparse.Namespace) -> Any:
+    return pr.load_model(args.model, **_reading(args))
+
+
+def _reading(args: argparse.Namespace) -> dict[str, Any]:
+    """How a file of weights is to be read."""
     if Path(args.model).suffix.lower() == ".pt2" or ".py:" in args.model:
         because = "to this kind of model, which says so itself"
         _refuse_options(args, "activation", "transpose", because=because)
-    return pr.load_model(args.model, activation=args.activation or "relu", transpose=args.transpose)
+    return {"activation": args.activation or "relu", "transpose": args.transpose}
 
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:

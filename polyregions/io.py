@@ -162,6 +162,47 @@ def load_model(
     return read(path, activation=activation, transpose=transpose)
 
 
+def load_network(
+    path: str | PathLike[str], *, activation: str = "relu", transpose: bool = False
+) -> Network:
+    """Open a file that holds a model, as `load_model` does, and lower the model.
+
+    An ``.npz`` of weights is read without torch, which takes longer to import than most counts.
+
+    Parameters
+    ----------
+    path, activation, transpose
+        As for `load_model`.
+
+    Returns
+    -------
+    Network
+
+    Raises
+    ------
+    FormatError, UnsupportedLayerError, ValueError, OSError
+        As `load_model` and `polyregions.lower` do.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> import numpy as np
+    >>> from polyregions.io import load_network
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "net.npz")
+    ...     np.savez(path, W0=np.ones((3, 2)), b0=np.zeros(3), W1=np.ones((1, 3)))
+    ...     load_network(path)
+    <Network 2-3-1, 3 units>
+    """
+    if Path(path).suffix.lower() == ".npz" and not is_partition(path):
+        from polyregions.formats.layers import read_network
+
+        return read_network(path, activation=activation, transpose=transpose)
+    from polyregions.lower import lower
+
+    return lower(load_model(path, activation=activation, transpose=transpose))
+
+
 def _call_own_code(file: str, attribute: str) -> Any:
     """The model that an object in the user's own file gives."""
     with _as_script(file) as path:

@@ -669,8 +669,11 @@ def test_closed_pipe(argv: list[str], statuses: set[int], part: str) -> None:
     assert process.wait() in statuses
 
 
-@pytest.mark.parametrize("argv", [["--help"], ["count", "--help"], ["count", "part.npz"]])
+@pytest.mark.parametrize(
+    "argv", [["--help"], ["count", "--help"], ["count", "part.npz"], ["count", "arrays.npz"]]
+)
 def test_what_is_not_needed_is_not_imported(argv: list[str], part: str) -> None:
+    np.savez("arrays.npz", W0=np.eye(2), W1=np.ones((1, 2)))
     code = (
         "import sys; from polyregions.cli import main; status = main(sys.argv[1:]);"
         "heavy = {'torch', 'matplotlib', 'sympy'} & set(sys.modules);"

@@ -23,7 +23,8 @@ from torch import nn
 import polyregions as pr
 from polyregions.formats import arrays
 from polyregions.formats.pt2 import archive, calls, operations
-from polyregions.io import is_partition, load_model
+from polyregions.io import is_partition, load_model, load_network
+from polyregions.network import Affine
 
 # torch.export itself warns of its own parts.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
@@ -1272,3 +1273,58 @@ def test_missing_files(name: str, tmp_path: Path) -> None:
 def test_importing_io_is_free_of_torch() -> None:
     code = "import sys, polyregions.io; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+# -- networks without torch ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int8", ">f4"])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        "relu",
+        "leaky_relu",
+        "leaky_relu:0.2",
+        "abs",
+        "relu6",
+        "hardtanh",
+        "hardtanh:-2:0.5",
+        "identity",
+    ],
+)
+def test_networks_of_arrays_are_those_of_the_modules(
+    activation: str, dtype: str, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    path = tmp_path / "net.npz"
+    arrays = {"W0": (5, 2), "b0": (5,), "W1": (4, 5), "W2": (3, 4), "b2": (3,)}
+    np.savez(path, **{k: rng.integers(-40, 40, n).astype(dtype) for k, n in arrays.items()})
+    network = load_network(path, activation=activation)
+    expected = pr.lower(load_model(path, activation=activation))
+    x = rng.normal(size=(200, 2)) / 100
+    np.testing.assert_array_equal(network(x), expected(x))
+    affine = [step for step in network.steps if isinstance(step, Affine)]
+    for a, b in zip(affine, (s for s in expected.steps if isinstance(s, Affine)), strict=True):
+        np.testing.assert_array_equal(a.weight, b.weight)
+        np.testing.assert_array_equal(a.bias, b.bias)
+    transposed = tmp_path / "transposed.npz"
+    contents = np.load(path)
+    np.savez(transposed, **{k: contents[k].T for k in arrays})
+    again = load_network(transposed, activation=activation, transpose=True)
+    np.testing.assert_array_equal(again(x), network(x))
+
+
+def test_networks_of_other_files(tmp_path: Path) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    path = tmp_path / "net.pt"
+    torch.save(model.state_dict(), path)
+    x = np.ones((1, 2))
+    np.testing.assert_array_equal(load_network(path)(x), pr.lower(model)(x))
+    pr.partition(model).save(tmp_path / "part.npz")
+    with pytest.raises(pr.FormatError, match="is a saved partition"):
+        load_network(tmp_path / "part.npz")
+    np.savez(tmp_path / "bad.npz", W0=np.ones((2, 3)), W1=np.ones((2, 2)), b1=np.ones(5))
+    with pytest.raises(pr.FormatError, match="shapes do not chain"):
+        load_network(tmp_path / "bad.npz")
+    with pytest.raises(ValueError, match="must be one of relu"):
+        load_network(tmp_path / "bad.npz", activation="tanh")

@@ -2,66 +2,39 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from itertools import pairwise
 from os import PathLike, fspath
-from typing import TypeAlias
 
 import torch
 from torch import nn
 
 from polyregions.errors import FormatError
-from polyregions.formats import arrays
-from polyregions.network import exact_float64
-
-Tensors: TypeAlias = Mapping[str, torch.Tensor]
-
-# A name, with the most numbers that may follow it, and how to make the layer from them.
-ACTIVATIONS: Mapping[str, tuple[int, Callable[..., nn.Module]]] = {
-    "relu": (0, nn.ReLU),
-    "leaky_relu": (1, nn.LeakyReLU),
-    # Slope -1 below zero: torch's module for |z|, which has no name of its own.
-    "abs": (0, lambda: nn.LeakyReLU(-1.0)),
-    "relu6": (0, nn.ReLU6),
-    "hardtanh": (2, nn.Hardtanh),
-    "identity": (0, nn.Identity),
-}
-
-KEY_SCHEMES = (
-    "weight_0 and bias_0 (also weight0, W0 and b0, W_0 and b_0), or 0.weight and 0.bias "
-    "(also fc1.weight, layers.2.bias, dense/W, dense/b)"
+from polyregions.formats.layers import (
+    SAVE_PROGRAM,
+    Arrays,
+    by_layer,
+    chained,
+    numbers_of,
+    parse_activation,
+    read_layers,
+    without_numbers,
 )
-_NAME_FIRST = re.compile(r"(?P<name>weights?|W|w|bias|biases|B|b)[._]?(?P<layer>\d+)")
-_NAME_LAST = re.compile(r"(?P<layer>.+)[._/](?P<name>weights?|kernel|W|w|A|bias|biases|B|b)")
-_BIASES = {"bias", "biases", "B", "b"}
+
+_MODULES: Mapping[str, Callable[..., nn.Module]] = {
+    "relu": nn.ReLU,
+    "leaky_relu": nn.LeakyReLU,
+    # Slope -1 below zero: torch's module for |z|, which has no name of its own.
+    "abs": lambda: nn.LeakyReLU(-1.0),
+    "relu6": nn.ReLU6,
+    "hardtanh": nn.Hardtanh,
+    "identity": nn.Identity,
+}
 
 
 def activation_module(activation: str) -> Callable[[], nn.Module]:
-    """Read an activation such as ``"relu"``, ``"leaky_relu:0.2"`` or ``"hardtanh:-2:2"``.
-
-    Raises
-    ------
-    ValueError
-        If it is none of those of `ACTIVATIONS`, or its numbers make no sense.
-    """
-    name, *texts = activation.lower().split(":")
-    name = name.replace("-", "_")
-    if name not in ACTIVATIONS:
-        raise ValueError(
-            f"activation must be one of {', '.join(ACTIVATIONS)} (with numbers as in "
-            f"leaky_relu:0.2 or hardtanh:-2:2), got {activation!r}"
-        )
-    most, make = ACTIVATIONS[name]
-    try:
-        numbers = [float(text) for text in texts]
-    except ValueError:
-        raise ValueError(f"activation {activation!r} has an argument that is no number") from None
-    if len(numbers) not in (0, most):
-        raise ValueError(f"activation {name} takes {most} numbers, got {len(numbers)}")
-    if name == "hardtanh" and numbers and not numbers[0] < numbers[1]:
-        raise ValueError(f"activation {activation!r} has its bounds reversed")
-    return lambda: make(*numbers)
+    """What makes the module of an activation; see `parse_activation` for its names."""
+    name, numbers = parse_activation(activation)
+    return lambda: _MODULES[name](*numbers)
 
 
 def read_npz(
@@ -69,23 +42,11 @@ def read_npz(
 ) -> nn.Sequential:
     """Read arrays of weights and biases; see `polyregions.io.load_model` for their names."""
     make = activation_module(activation)
-    contents = arrays.read(path)
-    where = fspath(path)
-    tensors = {}
-    for name, array in contents.items():
-        if array.dtype.kind not in "biuf":
-            raise FormatError(f"{where}: the array {name!r} holds {array.dtype}, not numbers")
-        native = array.astype(array.dtype.newbyteorder("="))
-        if native.dtype.name not in ("float16", "float32", "float64"):
-            try:
-                native = exact_float64(native, f"the array {name!r}").copy()
-            except ValueError as error:
-                raise FormatError(f"{where}: {error}") from error
-        tensors[name] = torch.from_numpy(native)
-    layers = _layers(tensors, where)
-    if len({_without_numbers(layer) for layer in layers}) == 1:
-        layers = {layer: layers[layer] for layer in sorted(layers, key=_numbers)}
-    return _stack(layers, make, transpose, where)
+    layers = {
+        layer: {kind: torch.from_numpy(array) for kind, array in found.items()}
+        for layer, found in read_layers(path).items()
+    }
+    return _stack(layers, make, transpose, fspath(path))
 
 
 def read_state_dict(
@@ -101,7 +62,7 @@ def read_state_dict(
             raise FormatError(
                 f"{where} is no state dict, or is damaged. A whole pickled module could run code "
                 "when opened, so it is not opened; save torch.save(model.state_dict(), path), or "
-                f"{_SAVE_PROGRAM}"
+                f"{SAVE_PROGRAM}"
             ) from error
     if not isinstance(contents, Mapping):
         raise FormatError(
@@ -120,72 +81,22 @@ def read_state_dict(
         if value.layout != torch.strided or not value.is_floating_point():
             raise FormatError(
                 f"{where}: {key!r} is a tensor of {value.dtype} and {value.layout}; linear layers "
-                f"have floating-point numbers only. For any other model, {_SAVE_PROGRAM}"
+                f"have floating-point numbers only. For any other model, {SAVE_PROGRAM}"
             )
-    layers = _layers(contents, where)
+    layers = by_layer(contents, where)
     names = list(layers)
-    if len(set(map(_without_numbers, names))) == 1 and names != sorted(names, key=_numbers):
+    if len(set(map(without_numbers, names))) == 1 and names != sorted(names, key=numbers_of):
         raise FormatError(
             f"{where} holds the layers in the order {', '.join(names)}, which is not that of their "
-            f"numbers, so the order of the calls is unknown; {_SAVE_PROGRAM}"
+            f"numbers, so the order of the calls is unknown; {SAVE_PROGRAM}"
         )
     return _stack(layers, make, transpose, where)
 
 
-_SAVE_PROGRAM = (
-    "save the model as a program: "
-    "torch.export.save(torch.export.export(model.eval(), (torch.zeros(1, 2),)), 'model.pt2')"
-)
-
-
-def _layers(tensors: Tensors, where: str) -> dict[str, dict[str, torch.Tensor]]:
-    """Weight and bias of every layer, in the order of the file."""
-    matches = {key: _NAME_FIRST.fullmatch(key) for key in tensors}
-    if not any(matches.values()):
-        matches = {key: _NAME_LAST.fullmatch(key) for key in tensors}
-    layers: dict[str, dict[str, torch.Tensor]] = {}
-    for key, match in matches.items():
-        if match is None:
-            raise FormatError(
-                f"{where} is not a plain stack of linear layers: {key!r} is neither the weight nor "
-                f"the bias of one. Names may be {KEY_SCHEMES}. For any other model, {_SAVE_PROGRAM}"
-            )
-        kind = "bias" if match["name"] in _BIASES else "weight"
-        layer = layers.setdefault(match["layer"], {})
-        if kind in layer:
-            raise FormatError(f"{where} holds two arrays for the {kind} of layer {match['layer']}")
-        layer[kind] = tensors[key]
-        axes = 1 if kind == "bias" else 2
-        if tensors[key].ndim != axes:
-            raise FormatError(
-                f"{where} is not a plain stack of linear layers: {key!r} has shape "
-                f"{tuple(tensors[key].shape)}, and a {kind} has {axes} "
-                f"{'axis' if axes == 1 else 'axes'} (a convolution's weight has more, that of a "
-                f"batch norm or PReLU has fewer). For any other model, {_SAVE_PROGRAM}"
-            )
-    if not layers:
-        raise FormatError(f"{where} holds no weights")
-    for name, layer in layers.items():
-        if "weight" not in layer:
-            raise FormatError(f"{where} holds a bias but no weight of layer {name}")
-    return layers
-
-
 def _stack(
-    layers: Mapping[str, Tensors], make: Callable[[], nn.Module], transpose: bool, where: str
+    layers: Mapping[str, Arrays], make: Callable[[], nn.Module], transpose: bool, where: str
 ) -> nn.Sequential:
-    weights = [layer["weight"].T if transpose else layer["weight"] for layer in layers.values()]
-    biases = [layer.get("bias") for layer in layers.values()]
-    if problem := _mismatch(list(layers), weights, biases):
-        hint = ""
-        if not _mismatch(list(layers), [w.T for w in weights], biases):
-            stored = "(out, in)" if transpose else "(in, out)"
-            hint = (
-                f". The weights seem to be stored as {stored}: "
-                + ("leave out" if transpose else "pass")
-                + " transpose=True (--transpose on the command line)"
-            )
-        raise FormatError(f"{where}: shapes do not chain: {problem}{hint}")
+    weights, biases = chained(layers, transpose, where)
     tensors = [t for t in (*weights, *biases) if t is not None]
     dtype = tensors[0].dtype
     for tensor in tensors:
@@ -198,25 +109,6 @@ def _stack(
     return nn.Sequential(*modules).eval()
 
 
-def _mismatch(
-    names: list[str], weights: list[torch.Tensor], biases: list[torch.Tensor | None]
-) -> str:
-    """The first two shapes that do not go together, in words."""
-    for name, weight, bias in zip(names, weights, biases, strict=True):
-        if bias is not None and bias.shape != weight.shape[:1]:
-            return (
-                f"layer {name} has a weight of shape (out, in) = {tuple(weight.shape)} and a bias "
-                f"of shape {tuple(bias.shape)}"
-            )
-    for (before, first), (after, second) in pairwise(zip(names, weights, strict=True)):
-        if first.shape[0] != second.shape[1]:
-            return (
-                f"layer {before} gives {first.shape[0]} values and layer {after} takes "
-                f"{second.shape[1]}"
-            )
-    return ""
-
-
 def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     # Made without numbers, so that no random ones are drawn from the caller's generator.
     out_features, in_features = weight.shape
@@ -225,11 +117,3 @@ def _linear(weight: torch.Tensor, bias: torch.Tensor | None) -> nn.Linear:
     if bias is not None:
         layer.bias = nn.Parameter(bias.contiguous())
     return layer
-
-
-def _without_numbers(name: str) -> str:
-    return re.sub(r"\d+", "#", name)
-
-
-def _numbers(name: str) -> list[int]:
-    return [int(number) for number in re.findall(r"\d+", name)]
