@@ -54,7 +54,7 @@ def partition(
         result is the same, byte for byte. The rational engine works in one.
     check : bool
         Whether to check the result in full before it is returned, as `Partition.certificate`
-        does. That takes longer than the rest.
+        does. That may take as long as the rest.
     progress : bool or callable, optional
         Whether to show a bar on standard error when it takes longer than a second; unless told,
         in interactive sessions only. A callable gets `polyregions.Progress` events and stops the

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from polyregions.domain import Domain
 from polyregions.forward import Forward, Sample, forward_of
+from polyregions.limits import as_integer
 from polyregions.lower import lower
 from polyregions.network import Activation, Affine, ByteArray, FloatArray, IntArray, Network
 from polyregions.partition import Partition
@@ -160,6 +161,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     ------
     ValueError
         If the model has other units or outputs than the partition, or resolution is below 3.
+    TypeError
+        If resolution is no integer.
 
     Notes
     -----
@@ -177,8 +180,7 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     >>> pr.verify(pr.partition(layers), layers, resolution=50).ok
     True
     """
-    if resolution < 3:
-        raise ValueError(f"resolution must be at least 3, got {resolution}")
+    resolution = as_integer(resolution, "resolution", least=3)
     network, forward = lower(model), forward_of(model)
     if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
         raise ValueError(

@@ -412,3 +412,10 @@ def test_a_model_without_derivatives_is_checked_as_far_as_it_goes(kind, words):
     assert report.check("jacobians").n == 0
     assert report.check("jacobians").example == f"the model's forward {words}"
     assert report.check("values").n == 900
+
+
+def test_resolution_is_an_integer(part, model):
+    for resolution in (3.5, True, "9"):
+        with pytest.raises(TypeError, match="resolution must be an integer"):
+            pr.verify(part, model, resolution=resolution)
+    assert pr.verify(part, model, resolution=np.int64(5)).resolution == 5

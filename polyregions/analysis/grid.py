@@ -69,16 +69,19 @@ def _increasing(values: ArrayLike, name: str) -> FloatArray:
     return array
 
 
-def _compare(corners: FloatArray, x: FloatArray, y: FloatArray) -> tuple[BoolArray, BoolArray]:
+def _compare(
+    corners: FloatArray, error: float, x: FloatArray, y: FloatArray
+) -> tuple[BoolArray, BoolArray]:
     """Which points of a block are certainly inside a convex face, and which certainly outside.
 
     With the side from a to b, the sign of ``(b_x - a_x)(p_y - a_y) - (b_y - a_y)(p_x - a_x)`` is
-    wanted. All coordinates are at most M in size and the corners are rounded, off by at most uM.
-    So each difference is off by at most 4.1 uM and at most 2M, each product by 18.5 uM^2, and the
-    computed result by less than 46 uM^2; 64 is more than enough.
+    wanted. All coordinates are at most M in size, and those of the corners off by at most
+    e = `error`. So the differences of corners are off by at most 2e and those with p by e, and
+    all are at most 2M; the products by 6eM + 2e^2, and their difference by 12eM + 4e^2. Computing
+    it rounds by less than 46 uM^2. The factors below are more than enough.
     """
-    size = max(np.abs(corners).max(), np.abs(x).max(), np.abs(y).max())
-    bound = 64 * _U * size**2
+    size = max(np.abs(corners).max(), np.abs(x).max(), np.abs(y).max()) + error
+    bound = 64 * _U * size**2 + 16 * error * size
     least = np.full((len(y), len(x)), np.inf)
     for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         across = (b[0] - a[0]) * (y - a[1])
@@ -199,7 +202,8 @@ def first_resolution(part: Partition, f: int, *, limit: int = 10_000_000) -> int
     f = range(part.n_faces)[f]
     xmin, ymin, xmax, ymax = part.domain.bounds
     corners = part.vertex_xy[part.face(f)]
-    (left, bottom), (right, top) = corners.min(axis=0), corners.max(axis=0)
+    error = float(part.vertex_error[part.face(f)].max())
+    (left, bottom), (right, top) = corners.min(axis=0) - error, corners.max(axis=0) + error
     chunk = 1 << 12
     begin = 2
     work = 0
@@ -214,7 +218,7 @@ def first_resolution(part: Partition, f: int, *, limit: int = 10_000_000) -> int
             work += len(x) * len(y)
             if work > _MAX_WORK:
                 return None
-            inside, outside = _compare(corners, x, y)
+            inside, outside = _compare(corners, error, x, y)
             if inside.any():
                 return resolution
             row, column = np.nonzero(~outside)
