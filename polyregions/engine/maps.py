@@ -22,7 +22,7 @@ _LONGEST_PATH = 128
 # Where parents have more children than this times their width, maps are not kept unless they are
 # few: a child's map costs little more than to copy it.
 _MANY_CHILDREN = 0.25
-_FEW_BYTES = 1 << 22
+_FEW_BYTES = 1 << 26
 
 
 @dataclass

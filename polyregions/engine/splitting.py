@@ -71,7 +71,11 @@ def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classi
             kernels.fill_entries(*lines, *geometry, status, n_cutting, *out)
             found[first] = out
 
-    at_once = block if level.parents_are_kept else block * _BLOCKS_AT_ONCE
+    at_once = block
+    if not level.parents_are_kept:
+        # No more than leaves some ranges for each thread.
+        most = level.n_items // (8 * watch.crew.threads)
+        at_once = max(block, min(block * _BLOCKS_AT_ONCE, most))
     watch.run(level.n_items, work, at_once)
     parts = [found[first] for first in sorted(found)]
     found.clear()
