@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from polyregions import exact
+from polyregions import cycles, exact
 from polyregions.exact import Triple
 from polyregions.network import FloatArray, IntArray
 
@@ -296,9 +296,7 @@ class Locator:
     @cached_property
     def _end(self) -> IntArray:
         """The vertex in which each side ends."""
-        end: IntArray = np.roll(self._start, -1)
-        end[self._offsets[1:] - 1] = self._start[self._offsets[:-1]]
-        return end
+        return cycles.sides(self._offsets, self._start)[1]
 
     def _end_vertices(self, side: IntArray) -> tuple[IntArray, IntArray]:
         return self._start[side], self._end[side]

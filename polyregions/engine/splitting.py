@@ -120,7 +120,6 @@ class Crossings:
     group_start: IntArray  # (E + 1,) new vertices on each edge
     vertices: tuple[FloatArray, ...]  # old and new ones
     first_line: int
-    side: IntArray
 
 
 def cross_edges(
@@ -166,7 +165,7 @@ def cross_edges(
         old.n_vertices, *vertices, made.vertex_lines, concurrent,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
-    return Crossings(items, group_start, vertices, first_line, side)
+    return Crossings(items, group_start, vertices, first_line)
 
 
 @dataclass

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from polyregions import cycles
 from polyregions.domain import Domain
 from polyregions.errors import FormatError
 from polyregions.exact import Triple
@@ -351,10 +352,7 @@ def _check_edges(contents: Arrays) -> None:
         raise FormatError("an edge has no face on its left")
 
     # Every side (a, b) of a face is an edge from a to b on its left, or from b to a on its right.
-    offsets, start = contents["face_offsets"], contents["face_vertices"]
-    end = np.roll(start, -1)
-    end[offsets[1:] - 1] = start[offsets[:-1]]
-    owner = np.repeat(np.arange(n_faces), np.diff(offsets))
+    start, end, owner = cycles.sides(contents["face_offsets"], contents["face_vertices"])
     sides = _sorted_sides(n_vertices, start, end, owner)
     begins = np.concatenate([ends[:, 0], ends[inner, 1]])
     ends_at = np.concatenate([ends[:, 1], ends[inner, 0]])

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from polyregions import cycles
 from polyregions.network import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -53,10 +54,7 @@ def cut_into_bands(
     band : (P,) int64
         The band of each piece, from 0 to ``n_bands - 1``.
     """
-    start = part.face_vertices
-    end = np.roll(start, -1)
-    end[part.face_offsets[1:] - 1] = start[part.face_offsets[:-1]]
-    face = np.repeat(np.arange(part.n_faces), np.diff(part.face_offsets))
+    start, end, face = cycles.sides(part.face_offsets, part.face_vertices)
 
     side, level, xy = _crossings(part.vertex_xy, start, end, position)
     # Corners come first on their side, crossings follow in the order in which they are met.
