@@ -8,13 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
 from polyregions.models import is_torch_model as is_torch_model
 from polyregions.models import kind_of
-from polyregions.network import Activation, Affine, ByteArray, FloatArray, Network
+from polyregions.network import (
+    Activation,
+    AffineStep,
+    ByteArray,
+    FloatArray,
+    Network,
+    Step,
+    joined,
+)
 from polyregions.rounding import FLOAT64, Precision
 
 
@@ -29,7 +37,8 @@ class Sample:
         None if it was not asked for, or if the model's forward has no derivative to offer;
         `limitation` says why.
     preactivation : (N, H) float64
-        Computed pre-activations of all units, in order.
+        Computed pre-activations of all units, in order; for a unit that takes the largest of
+        several values, how far that is from the next.
     pattern : (N, H) uint8
         The piece of every unit, from its computed pre-activation.
     precision : Precision
@@ -44,6 +53,9 @@ class Sample:
     pattern: ByteArray
     precision: Precision
     limitation: str = ""
+
+
+_Values: TypeAlias = tuple[FloatArray, FloatArray]
 
 
 class Forward(Protocol):
@@ -121,21 +133,34 @@ class NetworkForward:
         return self._network(points)
 
     def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
-        x = points
-        jacobian = np.broadcast_to(np.eye(points.shape[1]), (len(points), *[points.shape[1]] * 2))
         before = [np.empty((len(points), 0))]
         pieces = [np.empty((len(points), 0), dtype=np.uint8)]
-        for step in self._network.steps:
+        n_inputs = points.shape[1]
+        # Row i, of point p, holds the derivatives of all values by input i.
+        rows = np.broadcast_to(np.eye(n_inputs), (len(points), n_inputs, n_inputs))
+
+        def advance(step: Step, given: _Values) -> _Values:
+            x, rows = given
+            if isinstance(step, AffineStep):
+                return step(x), step.apply(rows) if with_jacobian else rows
+            piece = step.piece(x)
+            pieces.append(piece)
             if isinstance(step, Activation):
                 before.append(x)
-                pieces.append(step.piece(x))
-            if with_jacobian:
-                if isinstance(step, Activation):
-                    jacobian = step.select(step.slopes, pieces[-1])[:, :, None] * jacobian
-                elif isinstance(step, Affine):
-                    jacobian = step.weight @ jacobian
-                else:
-                    jacobian = step.scale[:, None] * jacobian
-            x = step(x)
+                if with_jacobian:
+                    rows = step.select(step.slopes, piece)[:, None, :] * rows
+            else:
+                before.append(step.margin(x))
+                if with_jacobian:
+                    rows = np.take_along_axis(rows, step.chosen(piece)[:, None, :], axis=2)
+            return step(x), rows
+
+        def join(taken: Sequence[_Values]) -> _Values:
+            return joined([x for x, _ in taken]), (
+                joined([rows for _, rows in taken]) if with_jacobian else rows
+            )
+
+        x, rows = self._network.propagate((points, rows), join, advance)
         z, pattern = np.concatenate(before, axis=1), np.concatenate(pieces, axis=1)
-        return Sample(x, jacobian if with_jacobian else None, z, pattern, FLOAT64)
+        jacobian = np.swapaxes(rows, 1, 2) if with_jacobian else None
+        return Sample(x, jacobian, z, pattern, FLOAT64)

@@ -9,13 +9,27 @@ number. The bounds are themselves evaluated in float64, whose roundoff is added 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from polyregions.network import Activation, Affine, ByteArray, FloatArray, Network
+from polyregions.network import (
+    Activation,
+    AffineStep,
+    ByteArray,
+    FloatArray,
+    Maximum,
+    Network,
+    Step,
+    joined,
+    parted,
+)
 
 _U64 = 2.0**-53
+
+_Values: TypeAlias = tuple[FloatArray, FloatArray]
 
 
 @dataclass(frozen=True)
@@ -78,26 +92,14 @@ def forward_bound(network: Network, points: FloatArray, precision: Precision) ->
 
 
 def _forward_bound(network: Network, points: FloatArray, precision: Precision) -> ForwardBound:
-    x = points
-    error = np.zeros_like(points)
-    at_units = []
-    for step in network.steps:
+    at_units = [np.empty((len(points), 0))]
+
+    def advance(step: Step, given: _Values) -> _Values:
+        x, error = given
         # Both the float64 value x and the model's own are within `error` of the exact value.
         size = np.abs(x) + 2 * error
-        if isinstance(step, Affine):
-            weight = np.abs(step.weight).T
-            n = step.n_inputs + 2
-            bias = np.abs(step.bias)
-            gamma = precision.gamma(n)
-            # One product for |W| error + gamma (|W| size + |b|).
-            before = size
-            error = (error + gamma * size) @ weight + (gamma * bias + n * precision.tiny)
-            # A product may overflow on the way to a sum that would not. Mostly a glance shows
-            # that none can.
-            most = before.max(axis=0, initial=0.0) @ weight + bias
-            if not (most < precision.largest / 2).all():
-                total = before @ weight + bias
-                error = np.where(total < precision.largest, error, np.inf)
+        if isinstance(step, AffineStep):
+            error = _affine_error(step, size, error, precision)
         elif isinstance(step, Activation):
             at_units.append(error)
             steepest, offset = _steepest_pieces(step, x, error)
@@ -105,18 +107,35 @@ def _forward_bound(network: Network, points: FloatArray, precision: Precision) -
                 steepest * error + precision.gamma(4) * (steepest * size + offset) + precision.tiny
             )
         else:
-            assert step.shift_magnitude is not None
-            scale = np.abs(step.scale)
-            # A batch norm takes a root, divides, and subtracts a mean: some ten roundings.
-            error = (
-                scale * error
-                + precision.gamma(16) * (scale * size + step.shift_magnitude)
-                + 4 * precision.tiny
-            )
+            # The largest of several values is off by no more than the one that is off most.
+            error = step.candidates(error).max(axis=-1)
+            at_units.append(2 * error)  # of the distance between the two largest
         x = step(x)
-        error = np.where(np.abs(x) + 2 * error < precision.largest, error, np.inf)
-    none = np.empty((len(points), 0))
-    return ForwardBound(np.concatenate([none, *at_units], axis=1), error)
+        return x, np.where(np.abs(x) + 2 * error < precision.largest, error, np.inf)
+
+    def join(taken: Sequence[_Values]) -> _Values:
+        return joined([x for x, _ in taken]), joined([error for _, error in taken])
+
+    _, error = network.propagate((points, np.zeros_like(points)), join, advance)
+    return ForwardBound(np.concatenate(at_units, axis=1), error)
+
+
+def _affine_error(
+    step: AffineStep, size: FloatArray, error: FloatArray, precision: Precision
+) -> FloatArray:
+    if not step.n_roundings:
+        return step.magnitude(error)
+    n, constant = step.n_roundings, step.constant_magnitude
+    gamma = precision.gamma(n)
+    # One product for |A| error + gamma (|A| size + |c|).
+    error = step.magnitude(error + gamma * size) + (gamma * constant + n * precision.tiny)
+    # A product may overflow on the way to a sum that would not. Mostly a glance shows that none
+    # can.
+    most = step.magnitude(size.max(axis=0, initial=0.0)) + constant
+    if not (most < precision.largest / 2).all():
+        total = step.magnitude(size) + constant
+        error = np.where(total < precision.largest, error, np.inf)
+    return error
 
 
 def _steepest_pieces(
@@ -162,23 +181,49 @@ def _jacobian_bound(network: Network, pattern: ByteArray, precision: Precision) 
     # product G W or G diag(slope); `size` holds the same products of absolute values.
     m = network.n_outputs
     size = np.broadcast_to(np.eye(m), (len(pattern), m, m))
-    error = np.zeros_like(size)
     end = network.n_units
-    for step in reversed(network.steps):
-        if isinstance(step, Affine):
-            factor: FloatArray = np.abs(step.weight)
-            grown, n = size @ factor, step.n_outputs
-            error = error @ factor
+
+    def retreat(step: Step, given: _Values) -> _Values:
+        nonlocal end
+        size, error = given
+        if isinstance(step, AffineStep):
+            # Sums go over the outputs that take an input: no more than those there are.
+            n = step.n_outputs + step.n_roundings
+            size, error = step.adjoint_magnitude(size), step.adjoint_magnitude(error)
         else:
+            begin = end - step.n_outputs
+            piece = pattern[:, begin:end]
+            end, n = begin, 4
             if isinstance(step, Activation):
-                begin = end - step.n_inputs
-                factor = np.abs(step.select(step.slopes, pattern[:, begin:end]))[:, None, :]
-                end, n = begin, 4
+                factor = np.abs(step.select(step.slopes, piece))[:, None, :]
+                size, error = size * factor, error * factor
             else:
-                factor, n = np.abs(step.scale), 16
-            grown = size * factor
-            error = error * factor
-        error = error + precision.gamma(n + 2) * (grown + error) + (n + 2) * precision.tiny
-        error = np.where(grown + error < precision.largest, error, np.inf)
-        size = grown
-    return np.where(np.isnan(error), np.inf, error)
+                n = step.n_outputs
+                size, error = _to_chosen(step, piece, size), _to_chosen(step, piece, error)
+        return size, rounded(size, error, n)
+
+    def rounded(size: FloatArray, error: FloatArray, n: int) -> FloatArray:
+        error = error + precision.gamma(n + 2) * (size + error) + (n + 2) * precision.tiny
+        return np.where(size + error < precision.largest, error, np.inf)
+
+    def add(a: _Values, b: _Values) -> _Values:
+        size = a[0] + b[0]
+        return size, rounded(size, a[1] + b[1], 1)
+
+    def split(whole: _Values, widths: Sequence[int]) -> Sequence[_Values]:
+        sizes, errors = (parted(part, widths) for part in whole)
+        return list(zip(sizes, errors, strict=True))
+
+    found = network.backpropagate((size, np.zeros_like(size)), split, add, retreat)
+    if found is None:  # the output does not depend on the input
+        return np.zeros((len(pattern), m, network.n_inputs))
+    return np.where(np.isnan(found[1]), np.inf, found[1])
+
+
+def _to_chosen(step: Maximum, piece: ByteArray, g: FloatArray) -> FloatArray:
+    """What goes back to the values that the units of a step give, for `g` (F, M, n)."""
+    chosen = np.broadcast_to(step.chosen(piece)[:, None, :], g.shape)
+    back = np.zeros((*g.shape[:-1], step.n_inputs))
+    faces, outputs, _ = np.ogrid[: g.shape[0], : g.shape[1], :1]
+    np.add.at(back, (faces, outputs, chosen), g)
+    return back

@@ -1,155 +1,19 @@
-"""The lowered program: a chain of affine and piecewise-linear steps with float64 coefficients.
-
-A :class:`Network` is the object that all exactness speaks of. Its coefficients are float64
-numbers, hence dyadic rationals, so it denotes one definite function on the real plane.
-"""
+"""Continuous piecewise-linear functions of one variable for every unit."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from fractions import Fraction
-from functools import cached_property
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-FloatArray: TypeAlias = NDArray[np.float64]
-ByteArray: TypeAlias = NDArray[np.uint8]
-IntArray: TypeAlias = NDArray[np.signedinteger[Any]]
-
-
-def exact_float64(values: ArrayLike, name: str) -> FloatArray:
-    """Return `values` as a read-only float64 array, refusing anything that would be rounded.
-
-    Raises
-    ------
-    TypeError
-        If the values are not real numbers.
-    ValueError
-        If a value is NaN, infinite, or no float64 (a long double, an integer above 2**53).
-    """
-    array = _float64(values, name)
-    if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds NaN or infinite values; every coefficient must be finite")
-    return array
-
-
-def _float64(values: ArrayLike, name: str) -> FloatArray:
-    """A read-only float64 copy, also of values that are not finite."""
-    raw = np.asarray(values)
-    if raw.dtype.kind not in "biuf" and raw.dtype.name != "bfloat16":
-        raise TypeError(f"{name} must hold real numbers, got an array of dtype {raw.dtype}")
-    with np.errstate(over="ignore"):  # a long double that becomes infinite is not equal
-        array = np.array(raw, dtype=np.float64, order="C")
-    if raw.dtype.kind in "iu":
-        exact = all(int(a) == int(b) for a, b in zip(array.flat, raw.flat, strict=True))
-    else:
-        exact = raw.dtype.itemsize <= 8 or bool(np.all((array == raw) | np.isnan(raw)))
-    if not exact:
-        raise ValueError(
-            f"{name} holds {raw.dtype} values that no float64 equals; round them first"
-        )
-    array.flags.writeable = False
-    return array
-
-
-class _Frozen:
-    """Copies and pickles by the constructor, so that copies are checked and read-only too."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), tuple(getattr(self, item.name) for item in fields(self))  # type: ignore[arg-type]
+from polyregions.network.values import ByteArray, FloatArray, Frozen, as_float64, exact_float64
 
 
 @dataclass(frozen=True, eq=False)
-class Affine(_Frozen):
-    """``x -> weight @ x + bias``.
-
-    Attributes
-    ----------
-    weight : (m, n) float64
-    bias : (m,) float64
-    name : str
-        Where the step came from, for messages.
-    """
-
-    weight: FloatArray
-    bias: FloatArray
-    name: str = "affine"
-
-    def __post_init__(self) -> None:
-        weight = exact_float64(self.weight, f"the weight of {self.name}")
-        bias = exact_float64(self.bias, f"the bias of {self.name}")
-        if weight.ndim != 2:
-            raise ValueError(
-                f"the weight of {self.name} must be (out, in), got shape {weight.shape}"
-            )
-        if bias.shape != weight.shape[:1]:
-            raise ValueError(
-                f"the bias of {self.name} must have shape {weight.shape[:1]} to go with its weight "
-                f"of shape {weight.shape}, got {bias.shape}"
-            )
-        object.__setattr__(self, "weight", weight)
-        object.__setattr__(self, "bias", bias)
-
-    @property
-    def n_inputs(self) -> int:
-        return int(self.weight.shape[1])
-
-    @property
-    def n_outputs(self) -> int:
-        return int(self.weight.shape[0])
-
-    def __call__(self, x: FloatArray) -> FloatArray:
-        return x @ self.weight.T + self.bias
-
-
-@dataclass(frozen=True, eq=False)
-class Scale(_Frozen):
-    """``x -> scale * x + shift``, unit by unit (a batch norm in eval mode, a normalisation).
-
-    Attributes
-    ----------
-    scale, shift : (n,) float64
-    shift_magnitude : (n,) float64
-        Sum of the absolute values of the terms that make up `shift` in the model's own forward
-        (``|bias| + |mean * scale|`` for a batch norm). Only rounding bounds use it; it defaults
-        to ``|shift|``.
-    name : str
-    """
-
-    scale: FloatArray
-    shift: FloatArray
-    name: str = "scale"
-    shift_magnitude: FloatArray | None = None
-
-    def __post_init__(self) -> None:
-        scale = exact_float64(self.scale, f"the scale of {self.name}")
-        shift = exact_float64(self.shift, f"the shift of {self.name}")
-        if scale.ndim != 1 or scale.shape != shift.shape:
-            raise ValueError(
-                f"scale and shift of {self.name} must both have shape (n,), "
-                f"got {scale.shape} and {shift.shape}"
-            )
-        magnitude = np.abs(shift) if self.shift_magnitude is None else self.shift_magnitude
-        object.__setattr__(self, "scale", scale)
-        object.__setattr__(self, "shift", shift)
-        object.__setattr__(
-            self, "shift_magnitude", exact_float64(magnitude, f"the shift of {self.name}")
-        )
-
-    @property
-    def n_inputs(self) -> int:
-        return len(self.scale)
-
-    n_outputs = n_inputs
-
-    def __call__(self, x: FloatArray) -> FloatArray:
-        return x * self.scale + self.shift
-
-
-@dataclass(frozen=True, eq=False)
-class Activation(_Frozen):
+class Activation(Frozen):
     """A continuous piecewise-linear function of one variable for every unit.
 
     Unit ``h`` with pre-activation ``z`` is on piece ``k``, the number of its breakpoints that are
@@ -235,8 +99,8 @@ def _rows(values: ArrayLike, name: str) -> FloatArray:
     if array.ndim != 2:
         raise ValueError(f"{name} must have one row for each unit, got shape {array.shape}")
     if len(array) and array.strides[0] == 0:
-        return np.broadcast_to(_float64(array[:1], name), array.shape)
-    return _float64(array, name)
+        return np.broadcast_to(as_float64(array[:1], name), array.shape)
+    return as_float64(array, name)
 
 
 def _check_row(
@@ -463,79 +327,3 @@ def clamp(
     if np.isfinite(high):
         breakpoints, slopes, intercepts = [*breakpoints, high], [*slopes, 0.0], [*intercepts, high]
     return piecewise_linear(width, breakpoints, slopes, intercepts, name)
-
-
-Step: TypeAlias = Affine | Scale | Activation
-
-
-@dataclass(frozen=True, eq=False)
-class Network(_Frozen):
-    """A lowered network: steps applied one after the other.
-
-    Attributes
-    ----------
-    steps : tuple of Affine, Scale and Activation
-    n_inputs : int
-        Dimension of the input.
-    notes : tuple of str
-        What lowering had to round, if anything.
-    """
-
-    steps: tuple[Step, ...]
-    n_inputs: int
-    notes: tuple[str, ...] = field(default=())
-
-    def __post_init__(self) -> None:
-        width = self.n_inputs
-        for step in self.steps:
-            if step.n_inputs != width:
-                raise ValueError(
-                    f"shapes do not chain: {step.name} takes {step.n_inputs} values, "
-                    f"but what comes before it gives {width}"
-                )
-            width = step.n_outputs
-        if width == 0:
-            name = self.steps[-1].name if self.steps else "the network"
-            raise ValueError(f"{name} has no outputs, so nothing is left of the input")
-
-    @property
-    def n_outputs(self) -> int:
-        """M, the number of outputs."""
-        return self.steps[-1].n_outputs if self.steps else self.n_inputs
-
-    @property
-    def activations(self) -> tuple[Activation, ...]:
-        """The activation layers, in order."""
-        return tuple(step for step in self.steps if isinstance(step, Activation))
-
-    @cached_property
-    def unit_layer(self) -> IntArray:
-        """(H,) int32: the activation layer, from 0, that each unit belongs to."""
-        widths = [layer.n_inputs for layer in self.activations]
-        layer = np.repeat(np.arange(len(widths), dtype=np.int32), widths)
-        layer.flags.writeable = False
-        return layer
-
-    @property
-    def n_units(self) -> int:
-        """H, the number of units."""
-        return len(self.unit_layer)
-
-    def points(self, points: ArrayLike) -> FloatArray:
-        """Check an array of input points and return it as float64, (N, n_inputs)."""
-        array = np.asarray(points, dtype=np.float64)
-        if array.ndim != 2 or array.shape[1] != self.n_inputs:
-            raise ValueError(f"points must have shape (N, {self.n_inputs}), got {array.shape}")
-        return array
-
-    def __call__(self, points: ArrayLike) -> FloatArray:
-        """Values, (N, M), at `points`, (N, n_inputs), in ordinary float64 arithmetic."""
-        x = self.points(points)
-        for step in self.steps:
-            x = step(x)
-        return x
-
-    def __repr__(self) -> str:
-        widths = [self.n_inputs, *(layer.n_inputs for layer in self.activations), self.n_outputs]
-        shape = "-".join(map(str, widths))
-        return f"<Network {shape}, {self.n_units} units>"
