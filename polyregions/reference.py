@@ -16,35 +16,64 @@ What zero means:
 * a line through a vertex splits there and makes no new vertex;
 * a line along an edge splits nothing;
 * a pre-activation that is zero on a whole face splits nothing there, and the unit is inactive.
+
+A unit that takes the largest of several values cuts a face into the parts on which one of them is
+the largest; of values that are equal on the whole face the first counts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
-from flint import fmpz_mat
+from flint import fmpz, fmpz_mat
 
 from polyregions.domain import Domain
 from polyregions.errors import LimitError
 from polyregions.exact import Triple, cross, dot, meet, point, rounded, rounding_error
-from polyregions.network import Activation, Affine, Network, Scale
+from polyregions.network import Activation, Affine, AffineStep, Maximum, Network
 from polyregions.partition import Partition
+
+
+@dataclass(frozen=True)
+class Values:
+    """Some values of the network as affine functions on a face.
+
+    Value i at the point ``p = (X, Y, W)`` is ``(matrix[i] . p) / (scale W)``. All faces have the
+    same scale, a power of two.
+    """
+
+    matrix: fmpz_mat
+    scale: int
+
+    @staticmethod
+    def join(parts: Sequence[Values]) -> Values:
+        """Several values as one."""
+        if len(parts) == 1:
+            return parts[0]
+        scale = max(part.scale for part in parts)
+        rows = [row for part in parts for row in (part.matrix * (scale // part.scale)).tolist()]
+        return Values(_matrix(rows), scale)
 
 
 @dataclass(frozen=True)
 class Face:
     """A convex polygon, counter-clockwise, on which the network so far is one affine map.
 
-    `values` is an integer matrix with three columns and one row for each current value of the
-    network, and a last row ``(0, 0, s)`` with ``s > 0``: value i at the point ``p = (X, Y, W)``
-    is ``(values[i] . p) / (values[-1] . p)``.
+    `values` holds those values of the network, by their numbers, that steps to come take.
     """
 
     polygon: tuple[Triple, ...]
     pattern: bytes
-    values: fmpz_mat
+    values: dict[int, Values]
+
+    def behind(self, number: int, made: Values, needed: set[int]) -> Face:
+        """The same face with one more value, and without those that are no longer needed."""
+        kept = {i: values for i, values in self.values.items() if i in needed}
+        return replace(self, values=kept | {number: made})
 
 
 def subdivide(network: Network, domain: Domain, *, max_regions: int) -> Partition:
@@ -57,18 +86,37 @@ def subdivide(network: Network, domain: Domain, *, max_regions: int) -> Partitio
     OverflowError
         If a coordinate or a coefficient of a map is too large for float64.
     """
-    identity = fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    assert network.sources is not None
+    identity = Values(fmpz_mat([[1, 0, 0], [0, 1, 0]]), 1)
     corners = tuple(point(x, y) for x, y in domain.xy.tolist())
-    faces = [Face(corners, b"", identity)]
+    faces = [Face(corners, b"", {0: identity})]
     counts: list[int] = []
     tally = Tally()
-    for step in network.steps:
-        if isinstance(step, Activation):
-            faces = _subdivide_layer(faces, step, max_regions, tuple(counts), tally)
-            counts.append(len(faces))
-        else:
-            matrix = _affine_matrix(step)
-            faces = [Face(f.polygon, f.pattern, matrix * f.values) for f in faces]
+    for i, (step, sources) in enumerate(zip(network.steps, network.sources, strict=True)):
+        needed = {value for taken in network.sources[i + 1 :] for value in taken}
+        if isinstance(step, AffineStep):
+            integers = IntegerAffine.of(step)
+            faces = [
+                f.behind(i + 1, integers(Values.join([f.values[v] for v in sources])), needed)
+                for f in faces
+            ]
+            continue
+        layer = (
+            IntegerActivation.of(step) if isinstance(step, Activation) else IntegerMaximum.of(step)
+        )
+        try:
+            cut_up = _subdivide_layer(faces, layer, sources, max_regions, tally)
+            faces = [face.behind(i + 1, made, needed) for face, made in cut_up]
+        except _NoRoomError as error:
+            before = ", ".join(map(str, counts)) or "none"
+            raise LimitError(
+                f"more than max_regions={max_regions} regions: reached in activation layer "
+                f"{len(counts)} ({step.name}), {error}; faces after the layers before it: "
+                f"{before}. Raise max_regions, or take a smaller domain",
+                counts=tuple(counts),
+                layer=len(counts),
+            ) from None
+        counts.append(len(faces))
     return _assemble(faces, network, domain, tally)
 
 
@@ -81,30 +129,29 @@ class Tally:
 
 def _subdivide_layer(
     faces: Sequence[Face],
-    layer: Activation,
+    layer: IntegerActivation | IntegerMaximum,
+    sources: Sequence[int],
     max_regions: int,
-    counts: tuple[int, ...],
     tally: Tally,
-) -> list[Face]:
-    children: list[Face] = []
-    integers = IntegerActivation.of(layer)
+) -> Iterator[tuple[Face, Values]]:
+    """Cut every face; gives the parts, and the values behind the layer on them."""
+    n_children = 0
     for done, face in enumerate(faces):
+        given = Values.join([face.values[v] for v in sources])
         try:
-            children += split(face, integers, tally, room=max_regions - len(children))
+            parts = layer.split(face.polygon, given, tally, room=max_regions - n_children)
         except _NoRoomError:
-            before = f"faces after the layers before it: {', '.join(map(str, counts)) or 'none'}"
-            raise LimitError(
-                f"more than max_regions={max_regions} regions: reached in activation layer "
-                f"{len(counts)} ({layer.name}), after {done} of its {len(faces)} faces; {before}. "
-                "Raise max_regions, or take a smaller domain",
-                counts=counts,
-                layer=len(counts),
-            ) from None
-    return children
+            raise _NoRoomError(f"after {done} of its {len(faces)} faces") from None
+        n_children += len(parts)
+        for polygon, pieces, made in parts:
+            yield Face(polygon, face.pattern + pieces, face.values), made
 
 
 class _NoRoomError(Exception):
     """A face has more children than there is room for."""
+
+
+Part: TypeAlias = tuple[tuple[Triple, ...], bytes, Values]
 
 
 @dataclass(frozen=True)
@@ -140,55 +187,105 @@ class IntegerActivation:
         pieces = [list(zip(a, b, strict=True)) for a, b in zip(rows[:n], rows[n:], strict=True)]
         return IntegerActivation(n, thresholds, one, pieces)
 
-
-def split(face: Face, layer: IntegerActivation, tally: Tally, *, room: int) -> list[Face]:
-    """Cut one face by the zero lines of a layer, and pass on the values behind the layer."""
-    rows = face.values.tolist()
-    scale = rows[-1]
-    # value > n / d, times the positive d and scale
-    lines = [
-        [d * v - n * s for v, s in zip(rows[unit], scale, strict=True)]
-        for unit, n, d in layer.thresholds
-    ]
-
-    # A line whose function does not change sign on the face's vertices does not cut it.
-    above = [False] * len(lines)
-    cutting: list[int] = []
-    if lines:
-        tally.signs += len(lines) * len(face.polygon)
-        vertices = fmpz_mat(face.polygon).transpose()
-        for i, signs in enumerate((fmpz_mat(lines) * vertices).tolist()):
-            above[i] = max(signs) > 0
-            if above[i] and min(signs) < 0:
-                cutting.append(i)
-
-    pieces = [(face.polygon, above)]
-    for i in cutting:
-        if len(pieces) > room:
-            break
-        line = (int(lines[i][0]), int(lines[i][1]), int(lines[i][2]))
-        pieces = [
-            (polygon, [*sides[:i], is_above, *sides[i + 1 :]])
-            for parent, sides in pieces
-            for polygon, is_above in zip(cut(parent, line, tally), (False, True), strict=True)
-            if polygon
+    def split(
+        self, polygon: tuple[Triple, ...], given: Values, tally: Tally, *, room: int
+    ) -> list[Part]:
+        """Cut one face by the zero lines of the layer; its parts, their pieces and values."""
+        rows, scale = given.matrix.tolist(), given.scale
+        # value > n / d, times the positive d and scale
+        lines = [
+            [d * a, d * b, d * c - n * scale]
+            for (a, b, c), n, d in ((rows[unit], n, d) for unit, n, d in self.thresholds)
         ]
-    if len(pieces) > room:
-        raise _NoRoomError
 
-    behind = [
-        [[a * v + b * s for v, s in zip(row, scale, strict=True)] for a, b in pieces_of_unit]
-        for row, pieces_of_unit in zip(rows[:-1], layer.pieces, strict=True)
-    ]
-    last = [layer.one * s for s in scale]
-    children = []
-    for polygon, sides in pieces:
-        pattern = bytearray(layer.n_units)
-        for (unit, _, _), is_above in zip(layer.thresholds, sides, strict=True):
-            pattern[unit] += is_above
-        values = [choices[k] for choices, k in zip(behind, pattern, strict=True)]
-        children.append(Face(polygon, face.pattern + pattern, fmpz_mat([*values, last])))
-    return children
+        # A line whose function does not change sign on the face's vertices does not cut it.
+        above = [False] * len(lines)
+        cutting: list[int] = []
+        if lines:
+            tally.signs += len(lines) * len(polygon)
+            vertices = fmpz_mat(polygon).transpose()
+            for i, signs in enumerate((fmpz_mat(lines) * vertices).tolist()):
+                above[i] = max(signs) > 0
+                if above[i] and min(signs) < 0:
+                    cutting.append(i)
+
+        parts = [(polygon, above)]
+        for i in cutting:
+            if len(parts) > room:
+                raise _NoRoomError
+            line = (int(lines[i][0]), int(lines[i][1]), int(lines[i][2]))
+            parts = [
+                (piece, [*sides[:i], is_above, *sides[i + 1 :]])
+                for parent, sides in parts
+                for piece, is_above in zip(cut(parent, line, tally), (False, True), strict=True)
+                if piece
+            ]
+        if len(parts) > room:
+            raise _NoRoomError
+
+        behind = [
+            [(a * x, a * y, a * c + b * scale) for a, b in pieces_of_unit]
+            for (x, y, c), pieces_of_unit in zip(rows, self.pieces, strict=True)
+        ]
+        found = []
+        for piece, sides in parts:
+            pattern = bytearray(self.n_units)
+            for (unit, _, _), is_above in zip(self.thresholds, sides, strict=True):
+                pattern[unit] += is_above
+            values = [choices[k] for choices, k in zip(behind, pattern, strict=True)]
+            found.append((piece, bytes(pattern), Values(_matrix(values), self.one * scale)))
+        return found
+
+
+@dataclass(frozen=True)
+class IntegerMaximum:
+    """A layer of units that take the largest of several values."""
+
+    members: list[list[int]]
+
+    @staticmethod
+    def of(layer: Maximum) -> IntegerMaximum:
+        return IntegerMaximum([[m for m in row if m >= 0] for row in layer.members.tolist()])
+
+    def split(
+        self, polygon: tuple[Triple, ...], given: Values, tally: Tally, *, room: int
+    ) -> list[Part]:
+        """Cut one face into the parts on which each unit takes one value."""
+        rows = [(int(a), int(b), int(c)) for a, b, c in given.matrix.tolist()]
+        parts: list[tuple[tuple[Triple, ...], bytes]] = [(polygon, b"")]
+        for members in self.members:
+            functions = [rows[m] for m in members]
+            # A value that is equal to one before it on the whole face is never the first.
+            first = [k for k, f in enumerate(functions) if f not in functions[:k]]
+            parts = [
+                (part, pattern + bytes([k]))
+                for parent, pattern in parts
+                for k in first
+                if (part := _where_largest(parent, k, first, functions, tally))
+            ]
+            if len(parts) > room:
+                raise _NoRoomError
+        found = []
+        for part, pattern in parts:
+            chosen = [rows[members[k]] for members, k in zip(self.members, pattern, strict=True)]
+            found.append((part, pattern, Values(_matrix(chosen), given.scale)))
+        return found
+
+
+def _where_largest(
+    polygon: tuple[Triple, ...],
+    k: int,
+    among: Sequence[int],
+    functions: Sequence[Triple],
+    tally: Tally,
+) -> tuple[Triple, ...]:
+    """The part of a convex polygon on which function k is the largest; empty without area."""
+    a, b, c = functions[k]
+    for other in among:
+        if other != k and polygon:
+            p, q, r = functions[other]
+            _, polygon = cut(polygon, (a - p, b - q, c - r), tally)
+    return polygon
 
 
 def cut(
@@ -224,13 +321,46 @@ def cut(
     return tuple(below), tuple(above)
 
 
-def _affine_matrix(step: Affine | Scale) -> fmpz_mat:
-    """The step on homogeneous values, ``[[weight, bias], [0, 1]]``, times a power of two."""
-    if isinstance(step, Affine):
-        rows = np.column_stack([step.weight, step.bias]).tolist()
-    else:
-        rows = np.column_stack([np.diag(step.scale), step.shift]).tolist()
-    return fmpz_mat(_integers([*rows, [0.0] * step.n_inputs + [1.0]]))
+@dataclass(frozen=True)
+class IntegerAffine:
+    """An affine step in integers: both `matrix` or `rows` and `constant` are times `one`."""
+
+    matrix: fmpz_mat | None
+    rows: list[list[tuple[int, int]]]
+    constant: list[int]
+    one: int
+
+    @staticmethod
+    def of(step: AffineStep) -> IntegerAffine:
+        if isinstance(step, Affine):
+            table = [[1.0], step.bias.tolist(), *step.weight.tolist()]
+            [one], constant, *rows = _integers(table)
+            return IntegerAffine(_matrix(rows, step.n_inputs), [], constant, one)
+        sparse = step.rows(np.arange(step.n_outputs))
+        [one], constant, values = _integers([[1.0], step.constant.tolist(), sparse.values.tolist()])
+        entries = list(zip(sparse.columns.tolist(), values, strict=True))
+        bounds = sparse.offsets.tolist()
+        return IntegerAffine(None, [entries[i:j] for i, j in pairwise(bounds)], constant, one)
+
+    def __call__(self, given: Values) -> Values:
+        if self.matrix is not None:
+            rows = (self.matrix * given.matrix).tolist()
+        else:
+            taken = given.matrix.tolist()
+            rows = [
+                [sum((weight * taken[i][k] for i, weight in row), fmpz(0)) for k in range(3)]
+                for row in self.rows
+            ]
+        moved = [
+            (a, b, c + constant * given.scale)
+            for (a, b, c), constant in zip(rows, self.constant, strict=True)
+        ]
+        return Values(_matrix(moved), self.one * given.scale)
+
+
+def _matrix(rows: Sequence[Sequence[Any]], n_columns: int = 3) -> fmpz_mat:
+    """A matrix of some rows, also of none."""
+    return fmpz_mat(rows) if rows else fmpz_mat(0, n_columns)
 
 
 def _integers(table: list[list[float]]) -> list[list[int]]:
@@ -273,11 +403,11 @@ def _assemble(faces: Sequence[Face], network: Network, domain: Domain, tally: Ta
     pieces: dict[tuple[int, ...], int] = {}
     face_affine_piece = []
     for face in faces:
-        entries = tuple(int(v) for v in face.values.entries())
-        # Two faces have the same steps behind them, hence the same scale: equal maps are equal
-        # integers.
+        outputs = face.values[len(network.steps)]
+        # All faces have the same scale: equal maps are equal integers.
+        entries = tuple(int(v) for v in outputs.matrix.entries())
         face_affine_piece.append(pieces.setdefault(entries, len(pieces)))
-        maps.append([rounded(v, entries[-1]) for v in entries[:-3]])
+        maps.append([rounded(v, outputs.scale) for v in entries])
     table = np.array(maps, dtype=np.float64).reshape(len(faces), network.n_outputs, 3)
 
     xy = np.array([[rounded(x, w), rounded(y, w)] for x, y, w in vertices])

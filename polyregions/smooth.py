@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polyregions.lower import lower
-from polyregions.network import Activation, Affine, FloatArray, Network, Scale
+from polyregions.network import Activation, FloatArray, Maximum, Network, Step, joined
 
 __all__ = ["SoftNetwork", "logsumexp", "onehot_argmax", "soften", "softmax", "softplus"]
 
 Axis: TypeAlias = int | Sequence[int] | None
+_Pair: TypeAlias = tuple[FloatArray, FloatArray]
 
 
 def logsumexp(sigma: ArrayLike, lam: float, axis: Axis = -1) -> Any:
@@ -204,33 +205,35 @@ class SoftNetwork:
 
     def __call__(self, points: ArrayLike) -> FloatArray:
         """Values, (N, M) float64, at `points`, (N, 2)."""
-        x = self.network.points(points)
-        for step in self.network.steps:
-            if isinstance(step, Activation):
-                x, _ = _soft_activation(step, x, self.lam)
-            else:
-                x = step(x)
-        return x
+        return self.network.propagate(self.network.points(points), joined, self._value)
+
+    def _value(self, step: Step, x: FloatArray) -> FloatArray:
+        match step:
+            case Activation():
+                return _soft_activation(step, x, self.lam)[0]
+            case Maximum():
+                return np.asarray(logsumexp(step.candidates(x), self.lam))
+        return step(x)
 
     def gradient(self, points: ArrayLike) -> FloatArray:
         """Gradients of the outputs, (N, M, 2) float64, at `points`, (N, 2)."""
         x = self.network.points(points)
-        n_inputs = self.network.n_inputs
-        # The derivatives of all values by input i at point p are jacobian[i, p].
-        jacobian: FloatArray = np.repeat(np.eye(n_inputs)[:, None, :], len(x), axis=1)
-        for step in self.network.steps:
+        # The derivatives of all values by input i at point p are rows[i, p].
+        rows: FloatArray = np.repeat(np.eye(self.network.n_inputs)[:, None, :], len(x), axis=1)
+
+        def advance(step: Step, given: _Pair) -> _Pair:
+            x, rows = given
             match step:
-                case Affine():
-                    flat = jacobian.reshape(-1, step.n_inputs) @ step.weight.T
-                    jacobian = flat.reshape(n_inputs, len(x), step.n_outputs)
-                    x = step(x)
-                case Scale():
-                    jacobian = jacobian * step.scale
-                    x = step(x)
                 case Activation():
-                    x, slope = _soft_activation(step, x, self.lam)
-                    jacobian = jacobian * slope
-        return np.ascontiguousarray(np.moveaxis(jacobian, 0, -1))
+                    value, slope = _soft_activation(step, x, self.lam)
+                    return value, rows * slope
+                case Maximum():
+                    shares = softmax(step.candidates(x), self.lam)
+                    return self._value(step, x), (rows[..., step.members] * shares).sum(axis=-1)
+            return step(x), step.apply(rows)
+
+        _, rows = self.network.propagate((x, rows), _join, advance)
+        return np.ascontiguousarray(np.moveaxis(rows, 0, -1))
 
     def error_bound(self) -> FloatArray:
         """Bound the distance from the exact network, over the whole plane.
@@ -247,8 +250,10 @@ class SoftNetwork:
         Let the current values of the soft network be off from the exact ones by something in
         ``[-below, above]``, layer by layer; at the input both are 0.
 
-        * Behind an affine step with weight ``W = P - N`` (positive and negative parts) they are
+        * Behind an affine step with matrix ``A = P - N`` (positive and negative parts) they are
           off by at most ``P above + N below`` upwards and ``P below + N above`` downwards.
+        * The largest of K values, softened, grows by something in ``[0, log(K) / lam]``; it is off
+          by no more than the values that it is taken of.
         * An activation with slopes ``s_0, ..., s_K`` and breakpoints ``t_k`` is
           ``s_0 z + c_0 + sum_k d_k relu(z - t_k)``, ``d_k = s_{k+1} - s_k``. Softened, each
           relu grows by something in ``[0, log(2) / lam]``, so the sum moves up by at most
@@ -262,35 +267,38 @@ class SoftNetwork:
         Its own rounding is covered, short of underflow: every term of its sums is non-negative,
         and the result is enlarged by more than their rounding errors can amount to.
         """
-        above = below = np.zeros(self.network.n_inputs)
         operations = 0
-        for step in self.network.steps:
+
+        def advance(step: Step, given: _Pair) -> _Pair:
+            nonlocal operations
+            above, below = given
             match step:
-                case Affine():
-                    positive, negative = np.maximum(step.weight, 0.0), np.maximum(-step.weight, 0.0)
-                    above, below = (
-                        positive @ above + negative @ below,
-                        positive @ below + negative @ above,
-                    )
-                    operations += 2 * step.n_inputs + 1
-                case Scale():
-                    positive, negative = np.maximum(step.scale, 0.0), np.maximum(-step.scale, 0.0)
-                    above, below = (
-                        positive * above + negative * below,
-                        positive * below + negative * above,
-                    )
-                    operations += 3
                 case Activation():
                     least, most = step.slopes.min(axis=1), step.slopes.max(axis=1)
                     _, bend = _bends(step)
                     kink = np.log(2.0) / self.lam
-                    above, below = (
+                    operations += 6 + bend.shape[1]
+                    return (
                         _furthest(least, most, below, above)
                         + kink * np.maximum(bend, 0.0).sum(axis=1),
                         _furthest(-most, -least, below, above)
                         + kink * np.maximum(-bend, 0.0).sum(axis=1),
                     )
-                    operations += 6 + bend.shape[1]
+                case Maximum():
+                    operations += 3
+                    n_members = (step.members >= 0).sum(axis=1)
+                    return (
+                        step.candidates(above).max(axis=-1) + np.log(n_members) / self.lam,
+                        step.candidates(below).max(axis=-1),
+                    )
+            operations += 2 * max(step.n_roundings, 2)
+            return (
+                step.part(above, 1) + step.part(below, -1),
+                step.part(below, 1) + step.part(above, -1),
+            )
+
+        nothing = np.zeros(self.network.n_inputs)
+        above, below = self.network.propagate((nothing, nothing), _join, advance)
         # Sums of non-negative terms: each operation adds at most a factor 1 + 2**-53.
         return np.maximum(above, below) * (1.0 + 2.0**-52 * operations)
 
@@ -302,7 +310,8 @@ def soften(model: Any, lam: float) -> SoftNetwork:
     """Replace every ReLU of a network by ``softplus(z) = log(1 + exp(lam * z)) / lam``.
 
     Any other piecewise-linear activation is a sum of a straight line and of multiples of ReLUs,
-    one for each breakpoint, and each of these is replaced.
+    one for each breakpoint, and each of these is replaced. The largest of several values becomes
+    their `logsumexp`.
 
     Parameters
     ----------
@@ -332,6 +341,10 @@ def soften(model: Any, lam: float) -> SoftNetwork:
     array([0.06931472])
     """
     return SoftNetwork(lower(model), _sharpness(lam))
+
+
+def _join(taken: Sequence[_Pair]) -> _Pair:
+    return joined([first for first, _ in taken]), joined([second for _, second in taken])
 
 
 # -- the parts ---------------------------------------------------------------------------------

@@ -19,7 +19,17 @@ from polyregions.domain import Domain
 from polyregions.forward import Forward, Sample, forward_of
 from polyregions.limits import as_integer
 from polyregions.lower import lower
-from polyregions.network import Activation, Affine, ByteArray, FloatArray, IntArray, Network
+from polyregions.network import (
+    Activation,
+    AffineStep,
+    ByteArray,
+    FloatArray,
+    IntArray,
+    Network,
+    Step,
+    Units,
+    joined,
+)
 from polyregions.partition import Partition
 from polyregions.rounding import ForwardBound, forward_bound, jacobian_bound
 
@@ -478,29 +488,39 @@ def _inside(domain: Domain, points: FloatArray) -> BoolArray:
 def _breakpoints(network: Network) -> FloatArray:
     """(H, K) breakpoints of all units, filled with inf."""
     layers = network.activations
-    width = max((layer.breakpoints.shape[1] for layer in layers), default=0)
+    width = max((_n_pieces(layer) - 1 for layer in layers), default=0)
     table = np.full((network.n_units, max(width, 1)), np.inf)
     begin = 0
     for layer in layers:
-        n, k = layer.breakpoints.shape
-        table[begin : begin + n, :k] = layer.breakpoints
-        begin += n
+        end, k = begin + layer.n_outputs, _n_pieces(layer) - 1
+        # A unit that takes the largest of several values switches where the next is as large.
+        table[begin:end, :k] = layer.breakpoints if isinstance(layer, Activation) else 0.0
+        begin = end
     return table
+
+
+def _n_pieces(layer: Units) -> int:
+    table = layer.slopes if isinstance(layer, Activation) else layer.members
+    return int(table.shape[1])
 
 
 def _steepest_units(network: Network) -> FloatArray:
     """(H, n_inputs) bound on the absolute slope of every pre-activation, anywhere."""
-    slope = np.eye(network.n_inputs)
-    rows = [np.empty((0, network.n_inputs))]
-    for step in network.steps:
-        if isinstance(step, Affine):
-            slope = np.abs(step.weight) @ slope
-        elif isinstance(step, Activation):
-            rows.append(slope)
-            slope = np.abs(step.slopes).max(axis=1)[:, None] * slope
-        else:
-            slope = np.abs(step.scale)[:, None] * slope
-    return np.concatenate(rows)
+    slopes = [np.empty((network.n_inputs, 0))]
+
+    def advance(step: Step, slope: FloatArray) -> FloatArray:
+        """Slopes by each input, (n_inputs, n)."""
+        if isinstance(step, AffineStep):
+            return step.magnitude(slope)
+        if isinstance(step, Activation):
+            slopes.append(slope)
+            return slope * np.abs(step.slopes).max(axis=1)
+        slope = step.candidates(slope).max(axis=-1)
+        slopes.append(2 * slope)  # of the distance between two values
+        return slope
+
+    network.propagate(np.eye(network.n_inputs), joined, advance)
+    return np.concatenate(slopes, axis=1).T
 
 
 def _cut(array: IntArray, axis: int, begin: int | None = None, end: int | None = None) -> IntArray:

@@ -74,6 +74,10 @@ class AffineStep(Frozen, ABC):
         """``|A| x``, (..., n_outputs)."""
 
     @abstractmethod
+    def part(self, x: FloatArray, sign: int) -> FloatArray:
+        """``P x``, (..., n_outputs), where P holds the entries of A of one sign, without it."""
+
+    @abstractmethod
     def adjoint(self, g: FloatArray) -> FloatArray:
         """``g A``, (..., n_inputs), for `g` (..., n_outputs)."""
 
@@ -145,6 +149,9 @@ class Affine(AffineStep):
 
     def magnitude(self, x: FloatArray) -> FloatArray:
         return x @ self._magnitude.T
+
+    def part(self, x: FloatArray, sign: int) -> FloatArray:
+        return x @ np.maximum(sign * self.weight, 0.0).T
 
     def adjoint(self, g: FloatArray) -> FloatArray:
         return g @ self.weight
@@ -219,6 +226,9 @@ class Scale(AffineStep):
 
     def magnitude(self, x: FloatArray) -> FloatArray:
         return x * np.abs(self.scale)
+
+    def part(self, x: FloatArray, sign: int) -> FloatArray:
+        return x * np.maximum(sign * self.scale, 0.0)
 
     def adjoint(self, g: FloatArray) -> FloatArray:
         return self.apply(g)
@@ -295,6 +305,9 @@ class Gather(AffineStep):
     def magnitude(self, x: FloatArray) -> FloatArray:
         return self.apply(x)
 
+    def part(self, x: FloatArray, sign: int) -> FloatArray:
+        return self.apply(x) if sign > 0 else np.zeros((*x.shape[:-1], self.n_outputs))
+
     def adjoint(self, g: FloatArray) -> FloatArray:
         total = np.zeros((*g.shape[:-1], self.width))
         flat = total.reshape(-1, self.width).T
@@ -355,6 +368,9 @@ class Sum(AffineStep):
 
     def magnitude(self, x: FloatArray) -> FloatArray:
         return self._total(x, np.abs(self.coefficients))
+
+    def part(self, x: FloatArray, sign: int) -> FloatArray:
+        return self._total(x, np.maximum(sign * self.coefficients, 0.0))
 
     def _total(self, x: FloatArray, coefficients: FloatArray) -> FloatArray:
         total: FloatArray = coefficients[0] * x[..., : self.width]

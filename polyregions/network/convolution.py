@@ -129,6 +129,9 @@ class Convolution(AffineStep):
     def magnitude(self, x: FloatArray) -> FloatArray:
         return self._forward(x, np.abs(self._by_tap))
 
+    def part(self, x: FloatArray, sign: int) -> FloatArray:
+        return self._forward(x, np.maximum(sign * self._by_tap, 0.0))
+
     def _forward(self, x: FloatArray, weight: FloatArray) -> FloatArray:
         _, g, out, into = weight.shape
         source = x.reshape(-1, g, into, *self.shape)
