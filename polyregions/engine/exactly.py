@@ -20,7 +20,7 @@ from flint import fmpz_mat
 from polyregions.domain import Domain
 from polyregions.engine.layers import Layer
 from polyregions.exact import Triple, cross, meet, point
-from polyregions.network import ByteArray, IntArray
+from polyregions.network import ByteArray, IntArray, Network
 
 _KEPT_MAPS = 4096
 
@@ -31,6 +31,7 @@ class Provenance:
 
     Attributes
     ----------
+    network : Network
     layers : list of Layer
     domain : Domain
     vertex_lines : (V, 2) int32
@@ -50,6 +51,7 @@ class Provenance:
         Until then: for the faces behind each activation layer, the pieces of its units.
     """
 
+    network: Network
     layers: list[Layer]
     domain: Domain
     vertex_lines: IntArray
@@ -65,11 +67,13 @@ class Provenance:
         self._sides = [
             _primitive(cross(p, q)) for p, q in zip(corners, corners[1:] + corners[:1], strict=True)
         ]
-        self._first_unit = np.cumsum([0, *(layer.width for layer in self.layers)]).tolist()
+        self._first_unit = np.cumsum([0, *(layer.n_units for layer in self.layers)]).tolist()
         self._line_start = np.cumsum([self.n_sides, *map(len, self.line_face)]).tolist()
         self._rows: dict[tuple[int, int, int], Triple] = {}
         self._vertices: dict[int, Triple] = {}
         self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
+        self._values: OrderedDict[tuple[int, int], dict[int, Triple]] = OrderedDict()
+        self._scales: dict[int, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone, without what has been worked out."""
@@ -97,6 +101,13 @@ class Provenance:
         first: int = self._line_start[-2]
         return first
 
+    def renumber_vertices(self, number: IntArray) -> None:
+        """Give vertices new numbers, in the same order, and forget those that have -1."""
+        self.vertex_lines = self.vertex_lines[number >= 0]
+        self._vertices = {
+            int(number[v]): triple for v, triple in self._vertices.items() if number[v] >= 0
+        }
+
     def finish(self, face_pattern: ByteArray) -> None:
         """Keep the patterns of the final faces in place of the history of all faces."""
         start = np.arange(len(face_pattern), dtype=np.int32)
@@ -110,6 +121,7 @@ class Provenance:
     def part_of(self, begin: int, end: int, vertices: IntArray) -> Provenance:
         """The same for the last layer's faces `begin` to `end` alone, and some vertices."""
         return Provenance(
+            self.network,
             self.layers,
             self.domain,
             self.vertex_lines[vertices],
@@ -125,9 +137,9 @@ class Provenance:
         row = self._rows.get(key)
         if row is None:
             layer = self.layers[level]
-            unit = int(layer.line_unit[line])
+            value = int(layer.line_value[line])
             n, d = float(layer.line_breakpoint[line]).as_integer_ratio()
-            values, scale = self._value(level, face, unit)
+            values, scale = self._value(level, face, value)
             row = _primitive([d * v - n * s for v, s in zip(values, scale, strict=True)])
             self._rows[key] = row
         return row
@@ -154,21 +166,71 @@ class Provenance:
         One row of three integers for each value, and a last row ``(0, 0, s)``; all are to be
         divided by ``s > 0``. Maps of one level share ``s``.
         """
-        matrix = self.layers[level].matrix
+        layer = self.layers[level]
+        if not layer.is_dense:
+            rows = self._rows_of(level, face, range(layer.width))
+            scale = self._scale(level)
+            return fmpz_mat([*(rows[i] for i in range(layer.width)), (0, 0, scale)])
+        matrix = layer.matrix
         if level == 0:
             identity = fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
             return matrix * identity
         return matrix * self._activated(level, face)
 
-    def _value(self, level: int, face: int, unit: int) -> tuple[list[int], list[int]]:
+    def _value(self, level: int, face: int, value: int) -> tuple[Sequence[int], Sequence[int]]:
+        if not self.layers[level].is_dense:
+            return self._rows_of(level, face, [value])[value], (0, 0, self._scale(level))
         matrix = self.layers[level].matrix
         n = matrix.ncols()
-        rows = fmpz_mat([[matrix[i, j] for j in range(n)] for i in (unit, matrix.nrows() - 1)])
+        rows = fmpz_mat([[matrix[i, j] for j in range(n)] for i in (value, matrix.nrows() - 1)])
         before = (
             self._activated(level, face) if level else fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
         )
         values, scale = (rows * before).tolist()
         return [int(v) for v in values], [int(v) for v in scale]
+
+    def _rows_of(self, level: int, face: int, wanted: Sequence[int]) -> dict[int, Triple]:
+        """At least some values before layer `level`, times its scale, where it is no matrix."""
+        key = (level, face)
+        found = self._values.setdefault(key, {})
+        self._values.move_to_end(key)
+        missing = [i for i in wanted if i not in found]
+        if missing:
+            before = (
+                self._scale(level - 1) * self.layers[level - 1].integer_pieces[0] if level else 1
+            )
+            found |= self.layers[level].integers.rows(
+                missing, lambda state: self._behind(level, face, state), before
+            )
+            if len(self._values) > _KEPT_MAPS:
+                self._values.popitem(last=False)
+        return found
+
+    def _behind(self, level: int, face: int, wanted: Sequence[int]) -> dict[int, Triple]:
+        """Some values of the state behind layer ``level - 1``."""
+        if level == 0:
+            return {i: ((1, 0, 0), (0, 1, 0))[i] for i in wanted}
+        parent, unit_pieces = self._parent(level, face)
+        layer = self.layers[level - 1]
+        assert layer.switching is not None
+        pieces = layer.switching.state_pieces(unit_pieces[None])[0].tolist()
+        _, slopes, intercepts = layer.integer_pieces
+        before = self._rows_of(level - 1, parent, [i for i in wanted if slopes[i][pieces[i]]])
+        scale, found = self._scale(level - 1), {}
+        for i in wanted:
+            slope, shift = slopes[i][pieces[i]], intercepts[i][pieces[i]] * scale
+            a, b, c = before[i] if slope else (0, 0, 0)
+            found[i] = (slope * a, slope * b, slope * c + shift)
+        return found
+
+    def _scale(self, level: int) -> int:
+        """What values before layer `level` are to be divided by, where it is no matrix."""
+        if level not in self._scales:
+            before = (
+                self._scale(level - 1) * self.layers[level - 1].integer_pieces[0] if level else 1
+            )
+            self._scales[level] = before * self.layers[level].integers.one
+        return self._scales[level]
 
     def _activated(self, level: int, face: int) -> fmpz_mat:
         """Values behind activation layer ``level - 1`` on a face behind it."""

@@ -1,8 +1,10 @@
 """A network cut into layers: one affine map with error bounds, then one activation.
 
-Between two activations a network may have several affine steps (a linear layer, then a batch
-norm). The engine wants one matrix, whose product it knows only up to rounding; the error of every
-entry is bounded and carried along, and the exact product is kept in integers beside it.
+Where a network is a chain of linear layers and batch norms, the affine steps between two
+activations are made one matrix, whose product is known only up to rounding; the error of every
+entry is bounded and carried along, and the exact product is kept in integers beside it. Any other
+network (with convolutions, with branches) has its steps applied one after the other, to the maps
+of every face; see `polyregions.engine.program`.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Any
 import numpy as np
 from flint import fmpz_mat
 
-from polyregions.network import Activation, Affine, FloatArray, IntArray, Network, Scale
+from polyregions.engine.program import IntegerSegment
+from polyregions.engine.segments import Segment, Switching, cut
+from polyregions.network import Affine, AffineStep, FloatArray, IntArray, Network, Scale
 
 U = 2.0**-53
 TINY = 1e-300
@@ -27,33 +31,40 @@ class Layer:
 
     Attributes
     ----------
-    steps : tuple of Affine and Scale
+    segment : Segment
         The exact map, step by step.
-    activation : Activation or None
+    switching : Switching or None
         None behind the last affine map, whose values are the outputs.
+    is_dense : bool
+        Whether the map is one matrix.
     weight : (n, m) float64
     bias : (n,) float64
+        The matrix; empty if there is none.
     weight_error, bias_error : the same shapes
         Bounds on the distance of `weight` and `bias` from the exact product of the steps.
-    line_unit : (L,) int64
+    line_value : (L,) int64
     line_breakpoint : (L,) float64
-        The zero sets of ``pre-activation[unit] - breakpoint``, one for each class of lines that
-        are multiples of each other.
+        The zero sets of ``value - breakpoint``, one for each class of lines that are multiples of
+        each other.
+    line_unit : (L,) int64
+        The first unit that switches there.
     member_offsets : (L + 1,) int64
     member_unit : int64
     member_sign : int8
-        Line l switches the units ``member_unit[member_offsets[l]:member_offsets[l + 1]]``, each
+        Line l switches the values ``member_unit[member_offsets[l]:member_offsets[l + 1]]``, each
         where the sign of the line's function is the member's sign.
     """
 
-    steps: tuple[Affine | Scale, ...]
-    activation: Activation | None
+    segment: Segment
+    switching: Switching | None
+    is_dense: bool
     weight: FloatArray
     bias: FloatArray
     weight_error: FloatArray
     bias_error: FloatArray
-    line_unit: IntArray
+    line_value: IntArray
     line_breakpoint: FloatArray
+    line_unit: IntArray
     member_offsets: IntArray
     member_unit: IntArray
     member_sign: np.ndarray[tuple[int], np.dtype[np.int8]]
@@ -67,13 +78,23 @@ class Layer:
 
     @property
     def width(self) -> int:
-        """n, the number of units or outputs."""
-        return len(self.bias)
+        """n, the number of values before the activation, or of outputs."""
+        return self.segment.n_outputs
+
+    @property
+    def n_units(self) -> int:
+        """The number of units; none behind the last affine map."""
+        return self.switching.n_units if self.switching else 0
+
+    @property
+    def has_false_lines(self) -> bool:
+        """Whether lines cut faces also where no unit switches."""
+        return self.switching is not None and self.switching.has_false_lines
 
     @property
     def n_lines(self) -> int:
         """L."""
-        return len(self.line_unit)
+        return len(self.line_value)
 
     @cached_property
     def is_exact(self) -> bool:
@@ -99,13 +120,18 @@ class Layer:
     def matrix(self) -> fmpz_mat:
         """The exact map on homogeneous values, ``[[weight, bias], [0, 1]]``, in integers."""
         product = None
-        for step in self.steps:
+        for step in self.segment.chain or ():
             matrix = _integer_matrix(step)
             product = matrix if product is None else matrix * product
         if product is None:
             n = self.width + 1
             product = fmpz_mat([[int(i == j) for j in range(n)] for i in range(n)])
         return product
+
+    @cached_property
+    def integers(self) -> IntegerSegment:
+        """The exact map, where it is no matrix."""
+        return IntegerSegment(self.segment)
 
     @cached_property
     def slopes(self) -> FloatArray:
@@ -118,9 +144,9 @@ class Layer:
         return self._table("intercepts")
 
     def _table(self, name: str) -> FloatArray:
-        if self.activation is None:
+        if self.switching is None:
             return np.zeros((self.width, 1))
-        return np.array(getattr(self.activation, name), order="C")
+        return np.array(getattr(self.switching, name), order="C")
 
     @cached_property
     def integer_pieces(self) -> tuple[int, list[list[int]], list[list[int]]]:
@@ -136,47 +162,61 @@ class Layer:
 
 def compile_layers(network: Network) -> list[Layer]:
     """Cut a network into layers. The last one has no activation."""
-    layers = []
-    steps: list[Affine | Scale] = []
-    width = network.n_inputs
-    for step in network.steps:
-        if isinstance(step, Activation):
-            layers.append(_layer(tuple(steps), step, width))
-            steps = []
-            width = step.n_outputs
-        else:
-            steps.append(step)
-    layers.append(_layer(tuple(steps), None, width))
-    return layers
+    segments, switchings = cut(network)
+    chains = [_dense_steps(segment) for segment in segments]
+    is_dense = None not in chains and not any(s.has_false_lines for s in switchings)
+    return [
+        _layer(segment, switching, chain if is_dense else None)
+        for segment, switching, chain in zip(segments, [*switchings, None], chains, strict=True)
+    ]
 
 
-def _layer(steps: tuple[Affine | Scale, ...], activation: Activation | None, width: int) -> Layer:
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        weight, bias, weight_error, bias_error = _product(steps, width)
-    units, breakpoints = _lines(activation)
-    exact = not (weight_error.any() or bias_error.any())
-    leader, sign = _classes(weight, bias, units, breakpoints, exact)
-    is_leader = leader == np.arange(len(units))
+def _dense_steps(segment: Segment) -> tuple[AffineStep, ...] | None:
+    steps = segment.chain
+    if steps is None or not all(isinstance(step, Affine | Scale) for step in steps):
+        return None
+    return steps
+
+
+def _layer(
+    segment: Segment, switching: Switching | None, steps: tuple[AffineStep, ...] | None
+) -> Layer:
+    if steps is None:
+        weight = weight_error = np.empty((0, 0))
+        bias = bias_error = np.empty(0)
+    else:
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            weight, bias, weight_error, bias_error = _product(steps, segment.n_inputs)
+    values, units = (np.empty(0, dtype=np.int64),) * 2
+    breakpoints = np.empty(0)
+    if switching is not None:
+        values, breakpoints = switching.line_value, switching.line_breakpoint
+        units = switching.line_unit
+    exact = steps is not None and not (weight_error.any() or bias_error.any())
+    leader, sign = _classes(weight, bias, values, breakpoints, exact)
+    is_leader = leader == np.arange(len(values))
     number = np.cumsum(is_leader) - 1
     order = np.argsort(number[leader], kind="stable")
     sizes = np.bincount(number[leader], minlength=int(is_leader.sum()))
     return Layer(
-        steps=steps,
-        activation=activation,
+        segment=segment,
+        switching=switching,
+        is_dense=steps is not None,
         weight=weight,
         bias=bias,
         weight_error=weight_error,
         bias_error=bias_error,
-        line_unit=units[is_leader],
+        line_value=values[is_leader],
         line_breakpoint=breakpoints[is_leader],
+        line_unit=units[is_leader],
         member_offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        member_unit=units[order],
+        member_unit=values[order],
         member_sign=sign[order],
     )
 
 
 def _product(
-    steps: tuple[Affine | Scale, ...], width: int
+    steps: tuple[AffineStep, ...], width: int
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Weight, bias, and bounds on their errors, of some affine steps in a row."""
     if not steps:
@@ -203,26 +243,19 @@ def _product(
     return np.array(weight, order="C"), np.array(bias), weight_error, bias_error
 
 
-def _matrix(step: Affine | Scale) -> tuple[FloatArray, FloatArray]:
+def _matrix(step: AffineStep) -> tuple[FloatArray, FloatArray]:
     if isinstance(step, Affine):
         return step.weight, step.bias
+    assert isinstance(step, Scale)
     return np.diag(step.scale), step.shift
 
 
-def _integer_matrix(step: Affine | Scale) -> fmpz_mat:
+def _integer_matrix(step: AffineStep) -> fmpz_mat:
     weight, bias = _matrix(step)
     table = np.column_stack([weight, bias]).tolist() + [[0.0] * weight.shape[1] + [1.0]]
     ratios = [[v.as_integer_ratio() for v in row] for row in table]
     scale = max(d for row in ratios for _, d in row)
     return fmpz_mat([[n * (scale // d) for n, d in row] for row in ratios])
-
-
-def _lines(activation: Activation | None) -> tuple[IntArray, FloatArray]:
-    """The unit and breakpoint of every line, unit by unit."""
-    if activation is None:
-        return np.empty(0, dtype=np.int64), np.empty(0)
-    unit, k = np.nonzero(np.isfinite(activation.breakpoints))
-    return unit.astype(np.int64), np.ascontiguousarray(activation.breakpoints[unit, k])
 
 
 def _classes(

@@ -15,6 +15,7 @@ import numpy as np
 from polyregions.engine import kernels
 from polyregions.engine.complex import INDEX
 from polyregions.engine.layers import Layer
+from polyregions.engine.program import Bounded, Bounds
 from polyregions.network import ByteArray, FloatArray, IntArray
 
 # Maps are changed from sibling to sibling at most so many times before a product is due.
@@ -23,6 +24,8 @@ _LONGEST_PATH = 128
 # few: a child's map costs little more than to copy it.
 _MANY_CHILDREN = 0.25
 _FEW_BYTES = 1 << 26
+# Floats of one value that a program's steps work on at a time.
+_BLOCK = 1 << 16
 
 
 @dataclass
@@ -120,8 +123,17 @@ class Level:
         self.is_given = False
         self.before = before
         self.split = split
-        self.group = split.parent
         self.n_faces = len(split.parent)
+        if not self.layer.is_dense:
+            # One face after the other, each with error bounds of its own.
+            self.group = np.arange(self.n_faces, dtype=INDEX)
+            self.item_parent = split.parent
+            self.item_child = np.arange(self.n_faces + 1, dtype=INDEX)
+            self.kept = None
+            if 8 * 5 * self.layer.width * self.n_faces <= room:
+                self.kept = _empty_maps(0, 0, self.n_faces, self.n_faces, self.layer.width)
+            return
+        self.group = split.parent
         children = np.diff(split.child_start)
         self.item_parent, self.item_child = _items(split.child_start, children)
         self.budget = np.minimum(_LONGEST_PATH, 4 * children)
@@ -131,13 +143,7 @@ class Level:
         is_cheap = self.n_faces > _MANY_CHILDREN * m * n_groups
         self.kept = None
         if size <= (min(room, _FEW_BYTES) if is_cheap else room):
-            self.kept = Maps(
-                0,
-                0,
-                np.empty((self.n_faces, 3, n)),
-                np.zeros((n_groups, n)),
-                np.empty((n_groups, n)),
-            )
+            self.kept = _empty_maps(0, 0, self.n_faces, n_groups, n)
 
     def part_of(self, begin: int, end: int) -> Level:
         """A level of the faces `begin` to `end` alone."""
@@ -170,20 +176,16 @@ class Level:
 
     def work_out(self, begin: int, end: int, prev: Maps) -> Maps:
         """The maps of items `begin` to `end`, given those of their parents; fills what is kept."""
+        if not self.layer.is_dense:
+            return self._apply(begin, end, prev)
         split, following = self.split, self.layer
         layer = self.before.layer
         parents = slice(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
         faces = slice(int(self.item_child[begin]), int(self.item_child[end]))
         maps = self.kept
         if maps is None:
-            n, n_groups = following.width, parents.stop - parents.start
-            maps = Maps(
-                faces.start,
-                parents.start,
-                np.empty((faces.stop - faces.start, 3, n)),
-                np.zeros((n_groups, n)),
-                np.empty((n_groups, n)),
-            )
+            n_faces, n_groups = faces.stop - faces.start, parents.stop - parents.start
+            maps = _empty_maps(faces.start, parents.start, n_faces, n_groups, following.width)
         kernels.next_maps(
             begin, end, self.item_parent, self.item_child, prev.first_face, prev.first_group,
             prev.columns, prev.eab, prev.ec, self.before.group, split.child_start,
@@ -195,6 +197,31 @@ class Level:
         )  # fmt: skip
         return maps
 
+    @np.errstate(over="ignore", invalid="ignore", under="ignore")
+    def _apply(self, begin: int, end: int, prev: Maps) -> Maps:
+        """`work_out` for a layer that is no matrix: face by face, step by step."""
+        maps = self.kept
+        if maps is None:
+            maps = _empty_maps(begin, begin, end - begin, end - begin, self.layer.width)
+        switching = self.before.layer.switching
+        assert switching is not None
+        bounds = Bounds(self.window.x, self.window.y)
+        most = max(1, _BLOCK // max(self.layer.segment.widths))
+        for first in range(begin, end, most):
+            faces = slice(first, min(first + most, end))
+            parent = self.split.parent[faces]
+            group = self.before.group[parent] - prev.first_group
+            given = Bounded(
+                prev.columns[parent - prev.first_face],
+                np.stack([prev.eab[group], prev.ec[group]], axis=1),
+            )
+            switched = bounds.switch(switching, self.split.pieces[faces], given)
+            found = bounds.segment(self.layer.segment, switched)
+            here = slice(faces.start - maps.first_face, faces.stop - maps.first_face)
+            maps.columns[here] = found.columns
+            maps.eab[here], maps.ec[here] = found.errors[:, 0], found.errors[:, 1]
+        return maps
+
     def maps(self, begin: int, end: int) -> Maps:
         """Maps that hold at least those of faces `begin` to `end`."""
         if self.kept is not None:
@@ -204,7 +231,24 @@ class Level:
         return self.work_out(first, last, self.parent_maps(first, last))
 
 
+def _empty_maps(first_face: int, first_group: int, n_faces: int, n_groups: int, n: int) -> Maps:
+    return Maps(
+        first_face,
+        first_group,
+        np.empty((n_faces, 3, n)),
+        np.zeros((n_groups, n)),
+        np.empty((n_groups, n)),
+    )
+
+
 def _first_maps(layer: Layer, window: Window) -> Maps:
+    if not layer.is_dense:
+        plane = Bounded(np.eye(3)[None, :, :2].copy(), np.zeros((1, 2, 2)))
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            found = Bounds(window.x, window.y).segment(layer.segment, plane)
+        columns = np.ascontiguousarray(found.columns)
+        eab, ec = np.ascontiguousarray(found.errors.swapaxes(0, 1))
+        return Maps(0, 0, columns, eab, ec)
     columns = np.stack([layer.weight[:, 0], layer.weight[:, 1], layer.bias])[None]
     error = layer.weight_error
     with np.errstate(over="ignore", invalid="ignore"):

@@ -89,6 +89,8 @@ def _what_counts(pattern: ByteArray, layers: Sequence[Layer]) -> ByteArray:
     From the outputs back: a unit counts if a unit that takes it with some weight counts and is
     not on a flat piece, beyond which nothing passes.
     """
+    if not all(layer.is_dense for layer in layers):
+        return pattern  # all of it, for all that is known
     counted = np.zeros_like(pattern)
     takes = np.asarray(layers[-1].takes.any(axis=0))
     needed = np.broadcast_to(takes, (len(pattern), takes.size))

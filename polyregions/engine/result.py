@@ -16,6 +16,7 @@ from polyregions.engine.watch import Watch
 from polyregions.exact import rounded
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.partition import Partition
+from polyregions.patterns import first_difference
 
 _FACES = 2048
 
@@ -32,8 +33,8 @@ def finish(
     with watch.stage("maps"):
         maps = output_maps(level, watch)
     with watch.stage("labels"):
-        edge_unit = _edge_units(complex_, made)
         pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
+        edge_unit = _edge_units(complex_, pattern, made)
         face_vertices = indices(len(complex_.half_edges))
         watch.call(
             len(face_vertices), 1 << 16, kernels.cycle_vertices, complex_.half_edges, complex_.ev,
@@ -89,18 +90,24 @@ def _patterns(n_faces: int, n_units: int, made: Provenance, watch: Watch) -> Byt
     return pattern
 
 
-def _edge_units(complex_: Complex, made: Provenance) -> IntArray:
-    """The unit of the line that each edge is part of.
+def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance) -> IntArray:
+    """The lowest unit that switches across each edge.
 
     Units are in the order of their lines, so the line that made an edge is that of the lowest
     unit that switches there, or of one whose line is a multiple of it and which comes after.
+    Lines on which their own unit need not switch tell nothing.
     """
     cut_unit = [np.full(made.n_sides, -1, dtype=INDEX)]
     offset = 0
     for layer, number in zip(made.layers, made.line_number, strict=False):
         cut_unit.append((offset + layer.line_unit[number]).astype(INDEX))
-        offset += layer.width
-    return np.concatenate(cut_unit)[complex_.edge_line]
+        offset += layer.n_units
+    edge_unit = np.concatenate(cut_unit)[complex_.edge_line]
+    doubtful = np.concatenate([[layer.has_false_lines] * layer.n_units for layer in made.layers])
+    edges = np.flatnonzero((edge_unit >= 0) & doubtful.astype(np.bool_)[edge_unit])
+    if len(edges):
+        edge_unit[edges] = first_difference(pattern, *complex_.ef[edges].T)
+    return edge_unit
 
 
 def _coefficients(

@@ -23,6 +23,7 @@ from polyregions.engine.deciding import (
     decide_signs,
     round_exactly,
 )
+from polyregions.engine.dissolve import dissolve
 from polyregions.engine.exactly import Provenance
 from polyregions.engine.maps import Level, Split, Window
 from polyregions.engine.watch import Watch
@@ -33,6 +34,7 @@ _BLOCK = 1 << 16
 # Blocks whose parents' maps are worked out together, where those are not kept.
 _BLOCKS_AT_ONCE = 64
 _FACES, _EDGES = 2048, 4096  # a thread takes so many at a time
+_FACES_OF_PROGRAM = 16  # a program's steps go through so many at a time, or more
 _MANY = 200  # lines with more crossings than are found in a moment, if all are in one face
 
 
@@ -53,6 +55,8 @@ def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classi
     geometry = (old.face_start, old.half_edges, old.ev, *old.vertices, *window.inverse)
     per_face = max(1, level.n_faces // level.n_items)
     block = max(1, _BLOCK // max(1, 3 * layer.width * per_face))
+    if not layer.is_dense:
+        block = max(block, _FACES_OF_PROGRAM)
 
     def work(begin: int, end: int) -> None:
         prev = None if level.is_given else level.parent_maps(begin, end)
@@ -61,7 +65,7 @@ def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classi
             maps = level.maps(0, 1) if prev is None else level.work_out(first, last, prev)
             lines = (
                 int(level.item_child[first]), int(level.item_child[last]), maps.first_face,
-                maps.first_group, maps.columns, maps.eab, maps.ec, level.group, layer.line_unit,
+                maps.first_group, maps.columns, maps.eab, maps.ec, level.group, layer.line_value,
                 layer.line_breakpoint,
             )  # fmt: skip
             if not layer.n_lines:
@@ -315,7 +319,44 @@ def build(
         split.child_ref, split.pieces, split.n_flips, watch.crew.stop,
         is_long=is_long,
     )  # fmt: skip
-    made.parents.append(split.parent)
-    made.pieces.append(split.pieces)
     round_exactly(vertices, concurrent, made)
+    assert layer.switching is not None
+    unit_pieces = layer.switching.unit_pieces(split.pieces)
+    if layer.has_false_lines:
+        new, split, unit_pieces = _without_false_lines(new, split, unit_pieces, level, made, watch)
+    made.parents.append(split.parent)
+    made.pieces.append(unit_pieces)
     return new, split
+
+
+def _without_false_lines(
+    fine: Complex,
+    split: Split,
+    unit_pieces: ByteArray,
+    level: Level,
+    made: Provenance,
+    watch: Watch,
+) -> tuple[Complex, Split, ByteArray]:
+    """Take out edges on which no unit switches, and merge the children on both sides."""
+    assert level.layer.switching is not None
+    left, right = fine.ef.T
+    inner = np.flatnonzero(right >= 0)
+    left, right = left[inner], right[inner]
+    siblings = split.parent[left] == split.parent[right]
+    same = siblings & (unit_pieces[left] == unit_pieces[right]).all(axis=1)
+    removed = np.zeros(fine.n_edges, dtype=np.bool_)
+    removed[inner[same]] = True
+    found = dissolve(fine, removed, watch.crew)
+    made.renumber_vertices(found.vertex)
+    _, first = np.unique(found.face, return_index=True)
+    parent, unit_pieces = split.parent[first], unit_pieces[first]
+    merged = Split(
+        child_start=offsets(np.bincount(parent, minlength=level.n_faces)),
+        child_ref=indices(0),  # maps behind such a layer are not made from those of siblings
+        parent=parent,
+        pieces=level.layer.switching.state_pieces(unit_pieces),
+        entry_start=split.entry_start,
+        entry_line=split.entry_line,
+        n_flips=split.n_flips,
+    )
+    return found.complex, merged, unit_pieces

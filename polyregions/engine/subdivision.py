@@ -110,7 +110,7 @@ def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
     layers = compile_layers(network)
     window = _window(domain)
     complex_, vertex_lines = complexes.start(domain)
-    made = Provenance(layers, domain, vertex_lines)
+    made = Provenance(network, layers, domain, vertex_lines)
     level = Level.first(layers[0], window)
     levels = [level]
     for number, layer in enumerate(layers[:-1]):
@@ -139,11 +139,14 @@ def _split(
     with watch.stage("chords"):
         chords, inside = find_chords(old, number, entries, edges, level.window, made, watch)
     n_children = int(inside.children.sum(dtype=np.int64))
-    watch.check_faces(n_children)
+    if not level.layer.has_false_lines:
+        watch.check_faces(n_children)
     sides = int(inside.sides.sum(dtype=np.int64))
     watch.check_memory(n_children * level.layer.width + 20 * sides, f"{n_children} faces")
     with watch.stage("faces"):
-        return build(old, level, known, entries, edges, chords, inside, made, watch)
+        new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
+    watch.check_faces(new.n_faces)
+    return new, split
 
 
 def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
@@ -158,13 +161,17 @@ def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
         entries = settle_signs(old, number, known, made, watch)
         edges = cross_edges(old, number, entries, level.window, made, watch)
         chords, inside = find_chords(old, number, entries, edges, level.window, made, watch)
-        watch.counts[number] += int(inside.children.sum(dtype=np.int64))
+        is_last = number + 1 == n_layers
+        n_children = int(inside.children.sum(dtype=np.int64))
+        if not is_last or level.layer.has_false_lines:
+            new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
+            n_children = new.n_faces
+        watch.counts[number] += n_children
         watch.check_faces(watch.counts[number])
-        if number + 1 == n_layers:
+        if is_last:
             watch.share = min(1.0, (watch.share or 0.0) + share)
             watch.report(1.0)
             return
-        new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
         del known, entries, edges, chords, inside
         following = Level.behind(level, split, layers[number + 1], room=0)
         most = _BLOCK_OF_MAPS // max(1, 24 * layers[number + 1].width)
@@ -183,7 +190,7 @@ def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
     if n_layers:
         complex_, vertex_lines = complexes.start(domain)
         level = Level.first(layers[0], _window(domain))
-        go_on(complex_, level, 0, Provenance(layers, domain, vertex_lines), 1.0)
+        go_on(complex_, level, 0, Provenance(network, layers, domain, vertex_lines), 1.0)
     return tuple(watch.counts)
 
 
@@ -194,4 +201,4 @@ def _window(domain: Domain) -> Window:
 
 
 def _name(layer: Layer) -> str:
-    return layer.activation.name if layer.activation else "the outputs"
+    return layer.switching.name if layer.switching else "the outputs"

@@ -29,6 +29,7 @@ from polyregions.exact import Triple
 from polyregions.formats import arrays, provenance
 from polyregions.formats.arrays import Arrays
 from polyregions.network import ByteArray, FloatArray, IntArray
+from polyregions.patterns import first_difference
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
@@ -361,7 +362,7 @@ def _check_edges(contents: Arrays) -> None:
     if not all(map(np.array_equal, sides, on_edges)) or (np.diff(sides[0]) == 0).any():
         raise FormatError("edges and faces do not fit together")
 
-    lowest = provenance.first_difference(pattern, *faces[inner].T)
+    lowest = first_difference(pattern, *faces[inner].T)
     if not np.array_equal(unit[inner], lowest) or (unit[~inner] != -1).any():
         raise FormatError("edge_unit does not go with face_pattern")
 

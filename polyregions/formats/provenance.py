@@ -9,7 +9,7 @@ line of one unit in one face as it was before the unit's layer.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING, Any
@@ -29,7 +29,9 @@ from polyregions.network import (
     Network,
     Scale,
     Step,
+    Units,
 )
+from polyregions.patterns import first_difference
 
 if TYPE_CHECKING:
     from polyregions.engine.exactly import ExactVertices, Provenance
@@ -48,7 +50,7 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
 }
 TEXTS = ("step_kind", "step_name")
 
-_STEPS: dict[str, tuple[type[Step], dict[str, int]]] = {
+_STEPS: dict[str, tuple[Callable[..., Step], dict[str, int]]] = {
     "affine": (Affine, {"weight": 2, "bias": 1}),
     "scale": (Scale, {"scale": 1, "shift": 1, "shift_magnitude": 1}),
     "activation": (Activation, {"breakpoints": 2, "slopes": 2, "intercepts": 2}),
@@ -84,11 +86,7 @@ def of(part: Partition) -> Provenance | None:
 
 def encode(made: Provenance) -> Arrays:
     """Arrays from which `decode` makes the same exact vertices."""
-    steps: list[Step] = []
-    for layer in made.layers:
-        steps += layer.steps
-        if layer.activation is not None:
-            steps.append(layer.activation)
+    steps = made.network.steps
     contents: Arrays = {
         "step_kind": np.array(" ".join(_kind(step) for step in steps), dtype="<U"),
         "step_name": np.array([step.name for step in steps], dtype="<U"),
@@ -111,17 +109,11 @@ def encode(made: Provenance) -> Arrays:
 
 
 def _kind(step: Step) -> str:
-    return next(kind for kind, (cls, _) in _STEPS.items() if isinstance(step, cls))
+    return next(kind for kind, (cls, _) in _STEPS.items() if type(step) is cls)
 
 
 def _by_layer(made: Provenance) -> list[tuple[Layer, IntArray]]:
     return list(zip(made.layers, made.line_number, strict=False))
-
-
-def _lines(activation: Activation) -> tuple[IntArray, FloatArray]:
-    """The unit and breakpoint of every line that a layer can have, unit by unit."""
-    unit, k = np.nonzero(np.isfinite(activation.breakpoints))
-    return unit, np.ascontiguousarray(activation.breakpoints[unit, k])
 
 
 def _line_number(layer: Layer) -> IntArray:
@@ -130,11 +122,11 @@ def _line_number(layer: Layer) -> IntArray:
     The engine leaves out lines that are multiples of others. Which these are is its own affair
     and must not matter for a file.
     """
-    assert layer.activation is not None
-    unit, breakpoint_ = _lines(layer.activation)
-    all_pairs = zip(unit.tolist(), breakpoint_.tolist(), strict=True)
+    assert layer.switching is not None
+    value, breakpoint_ = layer.switching.line_value, layer.switching.line_breakpoint
+    all_pairs = zip(value.tolist(), breakpoint_.tolist(), strict=True)
     number = {pair: i for i, pair in enumerate(all_pairs)}
-    pairs = zip(layer.line_unit.tolist(), layer.line_breakpoint.tolist(), strict=True)
+    pairs = zip(layer.line_value.tolist(), layer.line_breakpoint.tolist(), strict=True)
     return np.array([number[pair] for pair in pairs], dtype=np.int32)
 
 
@@ -179,16 +171,16 @@ def decode(contents: Arrays, domain: Domain) -> ExactVertices:
     faces = _split("cut", arrays["cut_face"], arrays["cut_offsets"], depth)
     lines = _split("cut", arrays["cut_line"], arrays["cut_offsets"], depth)
     _check_faces(starts, contents["face_pattern"], network)
-    for face, line, start, activation in zip(
-        faces, lines, starts, network.activations, strict=True
-    ):
-        _check_cuts(face, line, len(start), len(_lines(activation)[0]))
+    layers = _layers(network)
+    for face, line, start, layer in zip(faces, lines, starts, layers[:-1], strict=True):
+        _check_cuts(face, line, len(start), layer.n_lines)
     _check_lines(arrays["vertex_lines"], len(domain.xy), starts, faces, contents)
 
     from polyregions.engine.exactly import ExactVertices, Provenance
 
     made = Provenance(
-        _layers(network),
+        network,
+        layers,
         domain,
         arrays["vertex_lines"],
         faces,
@@ -259,11 +251,16 @@ def _check_network(network: Network, contents: Arrays) -> None:
     if network.n_outputs != contents["face_bias"].shape[1]:
         raise FormatError("its network has not the outputs of face_bias")
     n_pieces = np.concatenate(
-        [np.empty(0, dtype=np.int64)]
-        + [1 + np.isfinite(a.breakpoints).sum(axis=1) for a in network.activations]
+        [np.empty(0, dtype=np.int64)] + [_n_pieces(layer) for layer in network.activations]
     )
     if (contents["face_pattern"].max(axis=0) >= n_pieces).any():
         raise FormatError("face_pattern names a piece that its network has not")
+
+
+def _n_pieces(layer: Units) -> IntArray:
+    if isinstance(layer, Activation):
+        return 1 + np.isfinite(layer.breakpoints).sum(axis=1)
+    return (layer.members >= 0).sum(axis=1)
 
 
 def _split(name: str, joined: IntArray, offsets: IntArray, n: int) -> list[IntArray]:
@@ -295,18 +292,6 @@ def _check_faces(starts: list[IntArray], pattern: ByteArray, network: Network) -
         is_one[start] = False
         if (first[is_one[1:]] < level).any():
             raise FormatError("layer_face_start does not go with face_pattern")
-
-
-def first_difference(table: ByteArray, a: IntArray, b: IntArray) -> IntArray:
-    """The first column in which rows a[i] and b[i] of a table differ; its width if in none."""
-    width = table.shape[1]
-    first = np.full(len(a), width, dtype=np.int64)
-    rows = max(1, (1 << 22) // max(width, 1))  # a few megabytes at a time
-    for i in range(0, len(a) if width else 0, rows):
-        differs = table[a[i : i + rows]] != table[b[i : i + rows]]
-        at = differs.argmax(axis=1)
-        first[i : i + rows] = np.where(differs[np.arange(len(at)), at], at, width)
-    return first
 
 
 def _check_cuts(face: IntArray, line: IntArray, n_faces: int, n_lines: int) -> None:
@@ -353,15 +338,16 @@ def _layers(network: Network) -> list[Layer]:
 
     layers = []
     for layer in compile_layers(network):
-        if layer.activation is not None:
-            unit, breakpoint_ = _lines(layer.activation)
+        if layer.switching is not None:
+            lines = layer.switching
             layer = replace(
                 layer,
-                line_unit=unit,
-                line_breakpoint=breakpoint_,
-                member_offsets=np.arange(len(unit) + 1),
-                member_unit=unit,
-                member_sign=np.ones(len(unit), dtype=np.int8),
+                line_value=lines.line_value,
+                line_breakpoint=lines.line_breakpoint,
+                line_unit=lines.line_unit,
+                member_offsets=np.arange(len(lines.line_value) + 1),
+                member_unit=lines.line_value,
+                member_sign=np.ones(len(lines.line_value), dtype=np.int8),
             )
         layers.append(layer)
     return layers

@@ -62,6 +62,11 @@ class AffineStep(Frozen, ABC):
 
     @property
     @abstractmethod
+    def entries(self) -> FloatArray:
+        """The numbers that A is made of, besides 0, in any shape."""
+
+    @property
+    @abstractmethod
     def n_roundings(self) -> int:
         """How many roundings a term goes through at most, in any order of summation."""
 
@@ -135,6 +140,10 @@ class Affine(AffineStep):
     @property
     def constant(self) -> FloatArray:
         return self.bias
+
+    @property
+    def entries(self) -> FloatArray:
+        return self.weight
 
     @property
     def n_roundings(self) -> int:
@@ -218,6 +227,10 @@ class Scale(AffineStep):
         return self.shift_magnitude
 
     @property
+    def entries(self) -> FloatArray:
+        return self.scale
+
+    @property
     def n_roundings(self) -> int:
         return 16  # a batch norm takes a root, divides, and subtracts a mean: some ten
 
@@ -286,6 +299,10 @@ class Gather(AffineStep):
     @property
     def constant(self) -> FloatArray:
         return self.fill
+
+    @property
+    def entries(self) -> FloatArray:
+        return np.ones(1)
 
     @property
     def n_roundings(self) -> int:
@@ -358,6 +375,10 @@ class Sum(AffineStep):
     @cached_property
     def constant(self) -> FloatArray:
         return exact_float64(np.zeros(self.width), "zeros")
+
+    @property
+    def entries(self) -> FloatArray:
+        return self.coefficients
 
     @property
     def n_roundings(self) -> int:

@@ -94,6 +94,10 @@ class Convolution(AffineStep):
         return exact_float64(np.repeat(self.bias, prod(self.out_shape)), "the bias")
 
     @property
+    def entries(self) -> FloatArray:
+        return self.weight
+
+    @property
     def n_roundings(self) -> int:
         return prod(self.weight.shape[1:]) + 2
 
