@@ -103,9 +103,13 @@ def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance) -> IntA
         cut_unit.append((offset + layer.line_unit[number]).astype(INDEX))
         offset += layer.n_units
     edge_unit = np.concatenate(cut_unit)[complex_.edge_line]
-    doubtful = np.concatenate([[layer.has_false_lines] * layer.n_units for layer in made.layers])
-    edges = np.flatnonzero((edge_unit >= 0) & doubtful.astype(np.bool_)[edge_unit])
-    if len(edges):
+    if any(layer.has_false_lines for layer in made.layers):
+        is_doubtful = np.repeat(
+            [layer.has_false_lines for layer in made.layers],
+            [layer.n_units for layer in made.layers],
+        )
+        edges = np.flatnonzero(edge_unit >= 0)
+        edges = edges[is_doubtful[edge_unit[edges]]]
         edge_unit[edges] = first_difference(pattern, *complex_.ef[edges].T)
     return edge_unit
 
