@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from os import PathLike
 from typing import Any, Literal, TypeAlias
 
+from polyregions.formats.nnet import NNet
 from polyregions.network import Network
 
-Kind: TypeAlias = Literal["torch", "network", "arrays"]
+Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet"]
 
 
 def kind_of(model: Any) -> Kind:
-    """Tell a torch module or program, a `Network`, and a list of (weight, bias) apart.
+    """Tell the kinds of models apart.
+
+    They are torch modules and programs, lists of (weight, bias), what `polyregions.load_model`
+    makes of an ``.nnet`` file, and `Network`.
 
     Raises
     ------
@@ -21,13 +26,18 @@ def kind_of(model: Any) -> Kind:
     """
     if isinstance(model, Network):
         return "network"
+    if isinstance(model, NNet):
+        return "nnet"
     if is_torch_model(model):
         return "torch"
     if isinstance(model, Sequence) and not isinstance(model, str | bytes):
         return "arrays"
+    hint = ""
+    if isinstance(model, str | PathLike):
+        hint = "; polyregions.load_model opens a file that holds a model"
     raise TypeError(
         "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
-        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}"
+        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}{hint}"
     )
 
 

@@ -16,7 +16,8 @@ def lower(model: Any) -> Network:
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
+    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias), what \
+            `load_model` returns, or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
@@ -50,6 +51,10 @@ def lower(model: Any) -> Network:
         return network
     if kind == "arrays":
         return lower_arrays(model)
+    if kind == "nnet":
+        from polyregions.lower.nnet import lower_nnet
+
+        return lower_nnet(model)
     from polyregions.lower.torch import lower_torch
 
     return lower_torch(model)
