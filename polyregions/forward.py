@@ -68,6 +68,10 @@ def forward_of(model: Any) -> Forward:
         return ArrayForward(model)
     if kind == "nnet":
         return NNetForward(model)
+    if kind == "sklearn":
+        from polyregions.sklearn_forward import SklearnForward
+
+        return SklearnForward(model)
     from polyregions.torch_forward import TorchForward
 
     return TorchForward(model)

@@ -242,7 +242,8 @@ def _call_own_code(file: str, attribute: str) -> Any:
     if not _is_model(model):
         raise FormatError(
             f"{file}:{attribute}() returned a {type(model).__name__}; it must return a "
-            "torch.nn.Module, an exported program, a list of (weight, bias) arrays or a Network"
+            "torch.nn.Module, an exported program, a list of (weight, bias) arrays, an estimator "
+            "of scikit-learn or a Network"
         )
     return model
 

@@ -1,4 +1,4 @@
-"""What kinds of models there are, told without importing torch."""
+"""What kinds of models there are, told without importing torch or scikit-learn."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any, Literal, TypeAlias
 from polyregions.formats.nnet import NNet
 from polyregions.network import Network
 
-Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet"]
+Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet", "sklearn"]
 
 
 def kind_of(model: Any) -> Kind:
     """Tell the kinds of models apart.
 
     They are torch modules and programs, lists of (weight, bias), what `polyregions.load_model`
-    makes of an ``.nnet`` file, and `Network`.
+    makes of an ``.nnet`` file, estimators of scikit-learn (all of them; lowering says which it
+    takes) and `Network`.
 
     Raises
     ------
@@ -30,6 +31,8 @@ def kind_of(model: Any) -> Kind:
         return "nnet"
     if is_torch_model(model):
         return "torch"
+    if is_sklearn_model(model):
+        return "sklearn"
     if isinstance(model, Sequence) and not isinstance(model, str | bytes):
         return "arrays"
     hint = ""
@@ -37,7 +40,8 @@ def kind_of(model: Any) -> Kind:
         hint = "; polyregions.load_model opens a file that holds a model"
     raise TypeError(
         "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
-        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}{hint}"
+        "(weight, bias) arrays, an estimator of scikit-learn or a polyregions.Network, got "
+        f"{type(model).__qualname__}{hint}"
     )
 
 
@@ -50,3 +54,9 @@ def is_torch_model(model: Any) -> bool:
         return True
     export = sys.modules.get("torch.export")
     return export is not None and isinstance(model, export.ExportedProgram)
+
+
+def is_sklearn_model(model: Any) -> bool:
+    """Whether `model` is an estimator of scikit-learn, without importing scikit-learn."""
+    base = sys.modules.get("sklearn.base")
+    return base is not None and isinstance(model, base.BaseEstimator)
