@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import doctest
+import io
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -339,6 +342,18 @@ def test_verify_sees_a_change() -> None:
 
 
 # -- the surface -------------------------------------------------------------------------------
+
+
+def test_documentation() -> None:
+    """The example that the other tests of the documentation leave to this one."""
+    page = Path(__file__).parents[1] / "docs" / "howto" / "models.md"
+    [example] = re.findall(r"```pycon\n(.*?)```", page.read_text(), re.DOTALL)
+    test = doctest.DocTestParser().get_doctest(example, {}, str(page), str(page), 0)
+    report = io.StringIO()
+    failed, attempted = doctest.DocTestRunner().run(test, out=report.write)
+    assert attempted > 10
+    assert not failed, report.getvalue()
+
 
 OWN = """
 import numpy as np

@@ -16,13 +16,13 @@ def lower(model: Any) -> Network:
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias), estimator of \
-            scikit-learn, what `load_model` returns, or Network
+    model : torch.nn.Module, ExportedProgram, list of (weight, bias), estimator, NNet or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
-        An estimator is a fitted ``MLPRegressor`` or ``MLPClassifier``, or a ``Pipeline`` that
-        ends in one and scales its inputs before. A `Network` is returned as it is.
+        An estimator is a fitted ``MLPRegressor`` or ``MLPClassifier`` of scikit-learn, or a
+        ``Pipeline`` that ends in one and scales its inputs before. An ``NNet`` is what
+        `load_model` makes of an ``.nnet`` file. A `Network` is returned as it is.
 
     Returns
     -------
