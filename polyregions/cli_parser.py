@@ -21,8 +21,10 @@ models:
   net.pt2            a program saved by torch.export.save
   net.npz            weights and biases: weight_0, bias_0, weight_1 ... or W0, b0 ... or
                      0.weight, 0.bias ...; weights are (out, in), a missing bias is zero
+  net.nnet           the NNet text format, with its normalisation
   net.pt, net.pth    the state dict of a stack of linear layers
-  net.py:make        your own code, which is run: an nn.Module, or what to call for one
+  net.py:make        your own code, which is run: a model (an nn.Module, an estimator of
+                     scikit-learn ...), or what to call for one
 Opening a file of the other kinds never runs code from it. Arrays and state dicts do not say what
 is between the layers; --activation does.
 """

@@ -7,12 +7,12 @@ model, with lowering.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from polyregions.models import is_torch_model as is_torch_model
+from polyregions.formats.nnet import NNet
 from polyregions.models import kind_of
 from polyregions.network import (
     Activation,
@@ -78,6 +78,12 @@ def forward_of(model: Any) -> Forward:
         return NetworkForward(model)
     if kind == "arrays":
         return ArrayForward(model)
+    if kind == "nnet":
+        return NNetForward(model)
+    if kind == "sklearn":
+        from polyregions.sklearn_forward import SklearnForward
+
+        return SklearnForward(model)
     from polyregions.torch_forward import TorchForward
 
     return TorchForward(model)
@@ -118,6 +124,33 @@ class ArrayForward:
                 jacobian = weight @ jacobian
         z = np.concatenate(before, axis=1)
         return Sample(x, jacobian if with_jacobian else None, z, (z > 0).astype(np.uint8), FLOAT64)
+
+
+class NNetForward:
+    """What an ``.nnet`` file describes, by the format's own formula, in float64."""
+
+    def __init__(self, model: NNet) -> None:
+        self._model = model
+        self._layers = ArrayForward(list(zip(model.weights, model.biases, strict=True)))
+
+    def representable(self, points: FloatArray) -> FloatArray:
+        return points
+
+    def values(self, points: FloatArray) -> FloatArray:
+        return self._restored(self._layers.values(self._normalised(points)))
+
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        inner = self._layers.sample(self._normalised(points), with_jacobian=with_jacobian)
+        jacobian = inner.jacobian
+        if jacobian is not None:
+            jacobian = jacobian * self._model.ranges[-1] / self._model.ranges[:-1]
+        return replace(inner, values=self._restored(inner.values), jacobian=jacobian)
+
+    def _normalised(self, points: FloatArray) -> FloatArray:
+        return (points - self._model.means[:-1]) / self._model.ranges[:-1]
+
+    def _restored(self, values: FloatArray) -> FloatArray:
+        return values * self._model.ranges[-1] + self._model.means[-1]
 
 
 class NetworkForward:

@@ -16,25 +16,28 @@ def lower(model: Any) -> Network:
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
+    model : torch.nn.Module, ExportedProgram, list of (weight, bias), estimator, NNet or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
-        A `Network` is returned as it is.
+        An estimator is a fitted ``MLPRegressor`` or ``MLPClassifier`` of scikit-learn, or a
+        ``Pipeline`` that ends in one and scales its inputs before. An ``NNet`` is what
+        `load_model` makes of an ``.nnet`` file. A `Network` is returned as it is.
 
     Returns
     -------
     Network
         The coefficients are the model's own, read exactly. What had to be rounded to float64
-        (the factor of a batch norm) is listed in `Network.notes`.
+        (the factor of a batch norm) or was left out (a classifier's softmax) is listed in
+        `Network.notes`.
 
     Raises
     ------
     UnsupportedLayerError
         If an operation of the model is not piecewise linear, or not known.
     ValueError
-        If weights are NaN or infinite, shapes do not chain, or a dropout or batch norm is in
-        train mode.
+        If weights are NaN or infinite, shapes do not chain, a dropout or batch norm is in train
+        mode, or an estimator is not fitted.
     LoweringError
         If the result differs from the model's own forward by more than rounding can explain.
 
@@ -50,6 +53,14 @@ def lower(model: Any) -> Network:
         return network
     if kind == "arrays":
         return lower_arrays(model)
+    if kind == "nnet":
+        from polyregions.lower.nnet import lower_nnet
+
+        return lower_nnet(model)
+    if kind == "sklearn":
+        from polyregions.lower.sklearn import lower_sklearn
+
+        return lower_sklearn(model)
     from polyregions.lower.torch import lower_torch
 
     return lower_torch(model)
