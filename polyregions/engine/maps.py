@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from polyregions.engine import kernels
+from polyregions.engine import bounding, kernels
 from polyregions.engine.complex import INDEX
 from polyregions.engine.layers import Layer
 from polyregions.engine.program import Bounded, Bounds
@@ -203,19 +203,18 @@ class Level:
         maps = self.kept
         if maps is None:
             maps = _empty_maps(begin, begin, end - begin, end - begin, self.layer.width)
-        switching = self.before.layer.switching
-        assert switching is not None
-        bounds = Bounds(self.window.x, self.window.y)
+        layer, size = self.before.layer, (self.window.x, self.window.y)
+        bounds = Bounds(*size)
         most = max(1, _BLOCK // max(self.layer.segment.widths))
         for first in range(begin, end, most):
             faces = slice(first, min(first + most, end))
-            parent = self.split.parent[faces]
-            group = self.before.group[parent] - prev.first_group
-            given = Bounded(
-                prev.columns[parent - prev.first_face],
-                np.stack([prev.eab[group], prev.ec[group]], axis=1),
-            )
-            switched = bounds.switch(switching, self.split.pieces[faces], given)
+            n = faces.stop - faces.start
+            switched = Bounded(np.empty((n, 3, layer.width)), np.empty((n, 2, layer.width)))
+            bounding.switch(
+                self.split.parent[faces], prev.first_face, self.before.group, prev.first_group,
+                prev.columns, prev.eab, prev.ec, self.split.pieces[faces], layer.slopes,
+                layer.intercepts, *size, switched.columns, switched.errors,
+            )  # fmt: skip
             found = bounds.segment(self.layer.segment, switched)
             here = slice(faces.start - maps.first_face, faces.stop - maps.first_face)
             maps.columns[here] = found.columns
