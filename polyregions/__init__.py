@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition as Partition
     from polyregions.partition import RegionCount as RegionCount
     from polyregions.progress import Progress as Progress
+    from polyregions.slice import Slice as Slice
     from polyregions.verify import Check as Check
     from polyregions.verify import Verification as Verification
     from polyregions.verify import verify as verify
@@ -53,6 +54,7 @@ _HOMES = {
     "PolyregionsError": "errors",
     "Progress": "progress",
     "RegionCount": "partition",
+    "Slice": "slice",
     "UnsupportedLayerError": "errors",
     "Verification": "verify",
     "count_regions": "api",

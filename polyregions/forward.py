@@ -24,6 +24,7 @@ from polyregions.network import (
     joined,
 )
 from polyregions.rounding import FLOAT64, Precision
+from polyregions.slice import Slice
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Sample:
     Attributes
     ----------
     values : (N, M) float64
-    jacobian : (N, M, 2) float64 or None
+    jacobian : (N, M, n_inputs) float64 or None
         None if it was not asked for, or if the model's forward has no derivative to offer;
         `limitation` says why.
     preactivation : (N, H) float64
@@ -59,7 +60,7 @@ _Values: TypeAlias = tuple[FloatArray, FloatArray]
 
 
 class Forward(Protocol):
-    """A model that can be called at points."""
+    """A model that can be called at points, which are its inputs in the order of C."""
 
     def representable(self, points: FloatArray) -> FloatArray:
         """The points rounded to the numbers that the model takes as its input."""
@@ -71,8 +72,21 @@ class Forward(Protocol):
         """Values, patterns and, if wanted, Jacobians at representable points."""
 
 
-def forward_of(model: Any) -> Forward:
-    """The model's own forward, for every kind of model that `polyregions.lower` takes."""
+def forward_of(model: Any, slice: Slice | None = None) -> Forward:
+    """The model's own forward, for every kind of model that `polyregions.lower` takes.
+
+    Parameters
+    ----------
+    model
+    slice : Slice, optional
+        The plane that points are of; then they are (N, 2).
+    """
+    if slice is not None:
+        return SlicedForward(_forward_of(model, slice.shape), slice)
+    return _forward_of(model, None)
+
+
+def _forward_of(model: Any, shape: tuple[int, ...] | None) -> Forward:
     kind = kind_of(model)
     if kind == "network":
         return NetworkForward(model)
@@ -86,7 +100,37 @@ def forward_of(model: Any) -> Forward:
         return SklearnForward(model)
     from polyregions.torch_forward import TorchForward
 
-    return TorchForward(model)
+    return TorchForward(model, shape=shape)
+
+
+class SlicedForward:
+    """A model that is called at points of a plane in its input space.
+
+    The points of the plane are computed in float64 and rounded to what the model takes. So the
+    model is the network of `Slice.restrict`, whose first step is done in the model's own arithmetic
+    or better, and the bounds of `polyregions.rounding` for that network hold.
+    """
+
+    def __init__(self, forward: Forward, slice: Slice) -> None:
+        self._forward = forward
+        self._slice = slice
+        self._directions = slice.as_step().weight
+
+    def representable(self, points: FloatArray) -> FloatArray:
+        return points
+
+    def _inputs(self, points: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._slice(points).reshape(len(points), -1)
+
+    def values(self, points: FloatArray) -> FloatArray:
+        return self._forward.values(self._inputs(points))
+
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        sample = self._forward.sample(self._inputs(points), with_jacobian=with_jacobian)
+        if sample.jacobian is None:
+            return sample
+        return replace(sample, jacobian=sample.jacobian @ self._directions)
 
 
 class ArrayForward:

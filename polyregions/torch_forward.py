@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -55,24 +56,32 @@ class Convention:
         return values.to(self.device, self.dtype)
 
 
-def convention(model: Model) -> Convention:
-    """Find out how to call a model with 2 inputs.
+def convention(model: Model, shape: tuple[int, ...] | None = None) -> Convention:
+    """Find out how to call a model.
+
+    Parameters
+    ----------
+    model : torch module or exported program
+    shape : tuple of int, optional
+        The shape of one input, which a program says itself. Unless given, it is that of a first
+        linear layer, or ``(2,)``.
 
     Raises
     ------
     ValueError
-        If it takes neither an (N, 2) nor a (2,) tensor (the message holds what torch said), if it
-        takes not one tensor but several, or if it has no weights yet.
+        If it takes no such inputs, one by one or stacked (the message holds what torch said), if
+        it takes not one tensor but several, or if it has no weights yet.
     """
     if isinstance(model, torch.export.ExportedProgram):
         return _program_convention(model)
     _refuse_unready(model)
     _refuse_other_arguments(model)
-    size = first_linear_width(model)
-    shape = (2,) if size is None else (size,)
+    shapes = _shapes(model, shape)
     problems = []
-    for dtype, device, batched in itertools.product(*_candidates(model), (True, False)):
-        call = Convention(dtype, device, shape, batched)
+    for one, dtype, device, batched in itertools.product(
+        shapes, *_candidates(model), (True, False)
+    ):
+        call = Convention(dtype, device, one, batched)
         try:
             with torch.no_grad(), unchanged(model):
                 model(call.example(3))
@@ -80,12 +89,29 @@ def convention(model: Model) -> Convention:
             problems.append(error)
         else:
             return call
+    sizes = ", ".join(map(str, shapes[0]))
     raise ValueError(
-        "the model takes neither a batch of shape (N, 2) nor a point of shape (2,); torch said: "
-        f"{problems[0]}. A model with another number of inputs needs a 2-D slice of its input "
-        "space, which is not available yet; for now, make a 2-input model of the slice, for "
-        "example with a first nn.Linear that maps the plane into the input space"
+        f"the model takes neither a batch of shape (N, {sizes}) nor a point of shape "
+        f"({sizes}{',' if len(shapes[0]) == 1 else ''}); torch said: {problems[0]}. "
+        + (
+            "A model with another number of inputs, or inputs of several axes, needs a 2-D slice "
+            "of its input space, made of points of the input's shape: slice=pr.Slice.axes(0, 1, "
+            "at=point), for example"
+            if shape is None
+            else "A slice must be made of points of the shape of the model's own input, without "
+            "the axis of the batch"
+        )
     ) from problems[0]
+
+
+def _shapes(model: torch.nn.Module, shape: tuple[int, ...] | None) -> list[tuple[int, ...]]:
+    """The shapes that one input may have."""
+    size = first_linear_width(model)
+    if shape is None:
+        return [(2,) if size is None else (size,)]
+    # Points of a picture's shape, for a model of flat vectors.
+    flat = (prod(shape),)
+    return [flat, shape] if flat == (size,) else list(dict.fromkeys([shape, flat]))
 
 
 # How a forward refuses an input of the wrong shape.
@@ -210,8 +236,13 @@ def _program_convention(program: torch.export.ExportedProgram) -> Convention:
 class TorchForward:
     """Calls a torch module or exported program at points given as float64 arrays."""
 
-    def __init__(self, model: Model, call: Convention | None = None) -> None:
-        self.call = call or convention(model)
+    def __init__(
+        self,
+        model: Model,
+        call: Convention | None = None,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        self.call = call or convention(model, shape)
         module = model.module() if isinstance(model, torch.export.ExportedProgram) else model
         self._stacked = self._stack(module)
 
@@ -256,7 +287,7 @@ class TorchForward:
         return x.to(torch.float64).numpy()
 
     def values(self, points: FloatArray) -> FloatArray:
-        """Values, (N, M) float64, at points (N, 2)."""
+        """Values, (N, M) float64, at points (N, n_inputs)."""
         with torch.no_grad():
             chunks = [_float64(self._stacked(self._tensor(p))) for p in _chunks(points)]
         return np.concatenate([c.reshape(len(c), -1) for c in chunks])
@@ -269,7 +300,7 @@ class TorchForward:
         return _float64(y).reshape(len(points), -1), recorder.precision
 
     def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
-        """Values, patterns and, if wanted, Jacobians at points (N, 2)."""
+        """Values, patterns and, if wanted, Jacobians at points (N, n_inputs)."""
         parts = [self._sample(p, with_jacobian) for p in _chunks(points)]
         jacobians = [p.jacobian for p in parts if p.jacobian is not None]
         return Sample(

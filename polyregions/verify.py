@@ -158,7 +158,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     ----------
     part : Partition
     model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        The model that the partition was made of.
+        The model that the partition was made of. With a slice it is called at points of the
+        plane, in its own input's shape.
     resolution : int
         Number of grid points along each axis.
 
@@ -170,7 +171,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     Raises
     ------
     ValueError
-        If the model has other units or outputs than the partition, or resolution is below 3.
+        If the model has other units or outputs than the partition, or other inputs than its
+        slice, or resolution is below 3.
     TypeError
         If resolution is no integer.
 
@@ -191,7 +193,10 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     True
     """
     resolution = as_integer(resolution, "resolution", least=3)
-    network, forward = lower(model), forward_of(model)
+    network = lower(model, shape=None if part.slice is None else part.slice.shape)
+    if part.slice is not None:
+        network = part.slice.restrict(network)
+    forward = forward_of(model, part.slice)
     if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
         raise ValueError(
             f"the model has {network.n_units} units and {network.n_outputs} outputs, the partition "

@@ -11,7 +11,7 @@ from polyregions.network import Network
 __all__ = ["lower"]
 
 
-def lower(model: Any) -> Network:
+def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
     """Lower a model once, for many calls.
 
     Parameters
@@ -23,6 +23,10 @@ def lower(model: Any) -> Network:
         An estimator is a fitted ``MLPRegressor`` or ``MLPClassifier`` of scikit-learn, or a
         ``Pipeline`` that ends in one and scales its inputs before. An ``NNet`` is what
         `load_model` makes of an ``.nnet`` file. A `Network` is returned as it is.
+    shape : tuple of int, optional
+        The shape of one input of a torch module whose layers do not tell, such as
+        ``(1, 28, 28)``. Unless given, a module that does not begin with a linear layer is called
+        with two numbers.
 
     Returns
     -------
@@ -63,4 +67,4 @@ def lower(model: Any) -> Network:
         return lower_sklearn(model)
     from polyregions.lower.torch import lower_torch
 
-    return lower_torch(model)
+    return lower_torch(model, shape)

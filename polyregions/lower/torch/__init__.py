@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from math import prod
 
 import numpy as np
 import torch
@@ -17,11 +18,11 @@ from polyregions.torch_forward import Convention, Model, TorchForward
 __all__ = ["lower_torch"]
 
 
-def lower_torch(model: Model) -> Network:
+def lower_torch(model: Model, shape: tuple[int, ...] | None = None) -> Network:
     """Lower a torch module or exported program; see `polyregions.lower`."""
     network = read_modules(model) if isinstance(model, torch.nn.Module) else None
-    if network is None:
-        network, call = capture(model)
+    if network is None or (shape is not None and network.n_inputs != prod(shape)):
+        network, call = capture(model, shape)
     else:
         weight = next(model.parameters())
         call = Convention(weight.dtype, weight.device, (network.n_inputs,))

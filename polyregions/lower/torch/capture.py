@@ -30,15 +30,21 @@ _EXPORTING = Lock()
 _BATCH = 7
 
 
-def capture(model: Model) -> tuple[Network, Convention]:
+def capture(model: Model, shape: tuple[int, ...] | None = None) -> tuple[Network, Convention]:
     """Lower a model by its exported program.
+
+    Parameters
+    ----------
+    model : torch module or exported program
+    shape : tuple of int, optional
+        The shape of one input, if it is known.
 
     Returns
     -------
     network, call : Network, Convention
         And how the model wants to be called.
     """
-    call = convention(model)
+    call = convention(model, shape)
     program = model if isinstance(model, torch.export.ExportedProgram) else _export(model, call)
     return _Walk(program, call).lower(), call
 
