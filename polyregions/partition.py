@@ -574,7 +574,7 @@ class Partition:
         return f"{_number(self.n_units, 'unit')} in {_number(len(widths), 'layer')}{shape}"
 
     def _place(self) -> str:
-        return f"{self.domain}" if self.slice is None else f"{self.domain} in {self.slice!r}"
+        return f"{self.domain}" if self.slice is None else f"{self.domain} on {self.slice}"
 
     def __repr__(self) -> str:
         faces = _number(self.n_faces, "face")

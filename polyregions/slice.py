@@ -421,6 +421,9 @@ class Slice:
         marks = f", with {', '.join(self.mark_labels)}" if self.mark_labels else ""
         return f"<Slice of {self._inputs()}, in {s} and {t}{marks}>"
 
+    def __str__(self) -> str:
+        return f"a slice of {self._inputs()} in {' and '.join(self.axis_labels)}"
+
 
 def _made_again(values: dict[str, Any]) -> Slice:
     return Slice(**values)
