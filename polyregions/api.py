@@ -221,8 +221,10 @@ def _of_the_plane(model: Any, slice: Slice | None) -> tuple[Network, Network]:
         raise ValueError(
             f"the network has {network.n_inputs} inputs, but a partition is of a plane: say which "
             "2-D slice of the input space is meant, by slice=, for example "
-            f"slice=pr.Slice.axes(0, 1, at=point) with a point of {network.n_inputs} numbers"
+            f"slice=pr.Slice.axes(0, 1, at=point) with a point of {network.n_inputs} numbers "
+            "(--slice axes:0,1 on the command line)"
             if network.n_inputs > 2
-            else "the network has 1 input, but a partition is of a plane, which needs two"
+            else "the network has 1 input, but a partition is of a plane, and a line has no 2-D "
+            "slice; give the network a second input, which its first layer need not use"
         )
     return network, network

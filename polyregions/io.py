@@ -169,7 +169,11 @@ def load_model(
 
 
 def load_network(
-    path: str | PathLike[str], *, activation: str = "relu", transpose: bool = False
+    path: str | PathLike[str],
+    *,
+    activation: str = "relu",
+    transpose: bool = False,
+    shape: tuple[int, ...] | None = None,
 ) -> Network:
     """Open a file that holds a model, as `load_model` does, and lower the model.
 
@@ -179,6 +183,8 @@ def load_network(
     ----------
     path, activation, transpose
         As for `load_model`.
+    shape
+        As for `polyregions.lower`.
 
     Returns
     -------
@@ -206,7 +212,7 @@ def load_network(
         return read_network(path, activation=activation, transpose=transpose)
     from polyregions.lower import lower
 
-    return lower(load_model(path, activation=activation, transpose=transpose))
+    return lower(load_model(path, activation=activation, transpose=transpose), shape=shape)
 
 
 def _call_own_code(file: str, attribute: str) -> Any:

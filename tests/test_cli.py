@@ -591,7 +591,7 @@ def test_what_computing_is_told(
 
     monkeypatch.setattr(pr, "count_regions", remember)
     assert run(capsys, "count", net, *words)[0] == 0
-    assert given == [expected]
+    assert given == [{"slice": None, **expected}]
 
 
 def test_bar_on_a_terminal(
