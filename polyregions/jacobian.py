@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 from flint import fmpz_mat
 
 from polyregions.exact import integers, rounded
 from polyregions.network import (
-    Activation,
     Affine,
     AffineStep,
     ByteArray,
@@ -92,7 +92,8 @@ class Jacobian:
                 if g:  # most units behind it are not active
                     for column, weight in taken:
                         row[column] += g * weight
-        return _Adjoint(fmpz_mat(m, step.n_inputs, sum(total, [])), given.exponent + shift)
+        flat = [entry for row in total for entry in row]
+        return _Adjoint(fmpz_mat(m, step.n_inputs, flat), given.exponent + shift)
 
 
 def _dense(step: Affine) -> tuple[fmpz_mat, int]:
@@ -106,7 +107,7 @@ def _sparse(step: AffineStep) -> tuple[list[list[tuple[int, int]]], int]:
     [values], exponent = integers(rows.values)
     entries = list(zip(rows.columns.tolist(), values, strict=True))
     bounds = rows.offsets.tolist()
-    return [entries[i:j] for i, j in zip(bounds[:-1], bounds[1:], strict=True)], exponent
+    return [entries[i:j] for i, j in pairwise(bounds)], exponent
 
 
 def _scaled(matrix: fmpz_mat, factors: Sequence[int]) -> fmpz_mat:
@@ -133,7 +134,7 @@ def _split(given: _Adjoint, widths: Sequence[int]) -> list[_Adjoint]:
     entries = given.matrix.entries()
     ends = np.cumsum([0, *widths]).tolist()
     parts = []
-    for begin, end in zip(ends[:-1], ends[1:], strict=True):
+    for begin, end in pairwise(ends):
         part = [entries[i * n + j] for i in range(m) for j in range(begin, end)]
         parts.append(_Adjoint(fmpz_mat(m, end - begin, part), given.exponent))
     return parts

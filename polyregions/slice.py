@@ -434,15 +434,8 @@ def _made_again(values: dict[str, Any]) -> Slice:
 
 def _numbers(value: Any, name: str) -> FloatArray:
     """A read-only float64 array of exactly these numbers, whatever holds them."""
-    torch = sys.modules.get("torch")  # without it nobody can have made a tensor
-    if torch is not None:
-        if isinstance(value, torch.Tensor):
-            value = value.detach().cpu()
-            value = (value.double() if value.is_floating_point() else value).numpy()
-        elif isinstance(value, list | tuple) and any(isinstance(v, torch.Tensor) for v in value):
-            value = [_numbers(v, name) for v in value]
     try:
-        raw = np.asarray(value)
+        raw = np.asarray(_without_tensors(value))
     except ValueError as error:
         raise ValueError(f"{name} is no array of numbers: {error}") from None
     # + 0.0 turns -0.0 into 0.0, so that equal planes have equal bytes.
@@ -450,6 +443,18 @@ def _numbers(value: Any, name: str) -> FloatArray:
     array = np.array(array, ndmin=1)
     array.flags.writeable = False
     return array
+
+
+def _without_tensors(value: Any) -> Any:
+    torch = sys.modules.get("torch")  # without it nobody can have made a tensor
+    if torch is None:
+        return value
+    if isinstance(value, list | tuple):
+        return [_without_tensors(item) for item in value]
+    if not isinstance(value, torch.Tensor):
+        return value
+    value = value.detach().cpu()
+    return (value.double() if value.is_floating_point() else value).numpy()
 
 
 def _three_points(points: Sequence[Any], names: Sequence[str]) -> list[FloatArray]:
