@@ -22,7 +22,18 @@ from torch import nn
 
 import polyregions as pr
 from polyregions.cli import main
-from polyregions.network import Affine, Network, Scale, leaky_relu, relu
+from polyregions.forward import forward_of
+from polyregions.network import (
+    Affine,
+    Convolution,
+    Gather,
+    Maximum,
+    Network,
+    Scale,
+    Sum,
+    leaky_relu,
+    relu,
+)
 
 SQUARE = [([[1, 0, 2], [0, 1, -1]], [0, 0]), ([[1, 1]], [0])]  # three inputs, two lines
 
@@ -449,7 +460,6 @@ def test_a_model_that_takes_pictures() -> None:
         part = pr.partition(model, slice=plane)
         report = pr.verify(part, model, resolution=40)
         assert report.ok, report
-        assert len(part) == pr.count_regions(model, slice=plane).activation_regions
         gradient = part.jacobian(3)[0].reshape(plane.shape)
         x = torch.tensor(plane(part.centroids[3]), requires_grad=True)
         [expected] = torch.autograd.grad(model.double()(x[None])[0, 0], x)
@@ -540,6 +550,36 @@ def test_jacobian_is_that_of_autograd() -> None:
         point = torch.from_numpy(plane(part.centroids[f]))
         expected = torch.autograd.functional.jacobian(model, point)
         np.testing.assert_allclose(part.jacobian(f), expected.numpy(), rtol=1e-12, atol=1e-14)
+
+
+def test_jacobian_of_branches_convolutions_and_maxima() -> None:
+    rng = np.random.default_rng(12)
+    kernel = rng.normal(size=(2, 1, 2, 2))
+    pads = ((1, 0), (0, 1))
+    steps = (
+        Convolution(kernel, rng.normal(size=2), (3, 4), (1, 1), pads, (1, 1)),  # value 1, of 24
+        relu(24),
+        Gather(np.resize([5, 0, -1, 11], 24), 12, fill=np.resize([0.0, 0.0, 2.0, 0.0], 24)),
+        Sum(np.array([1.0, -0.5]), 24),  # what the ReLU gives, and some inputs as they are
+        Maximum(rng.permutation(24).reshape(8, 3), 24),
+        Affine(rng.normal(size=(3, 8)), rng.normal(size=3)),
+    )
+    network = Network(steps, 12, (), ((0,), (1,), (0,), (2, 3), (4,), (5,)))
+    plane = pr.Slice(*rng.normal(size=(3, 3, 4)))
+    part = pr.partition(network, (-2, 2), slice=plane)
+    assert len(part) > 30
+    inside = part.locate(part.centroids) == np.arange(len(part))
+    assert inside.all()
+    sample = forward_of(network).sample(plane(part.centroids).reshape(-1, 12))
+    np.testing.assert_array_equal(sample.pattern, part.face_pattern)
+    for f in range(len(part)):
+        np.testing.assert_allclose(part.jacobian(f), sample.jacobian[f], rtol=1e-12, atol=1e-13)
+
+
+def test_jacobian_is_zero_where_no_step_looks_at_the_input() -> None:
+    constant = Gather(np.array([-1, -1]), 3, fill=np.array([1.0, 2.0]))
+    part = pr.partition(Network((constant,), 3), slice=pr.Slice.axes(0, 1, at=np.zeros(3)))
+    assert part.jacobian(0).tolist() == [[0, 0, 0], [0, 0, 0]]
 
 
 def test_jacobian_of_numbers_of_all_sizes() -> None:
