@@ -41,7 +41,7 @@ def finish(
             face_vertices,
         )  # fmt: skip
     with watch.stage("affine pieces"):
-        face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made)
+        face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made, watch)
         weight, bias, weight_error, bias_error = _coefficients(maps, level, made, watch)
     made.finish(pattern)
     return Partition(
