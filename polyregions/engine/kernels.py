@@ -836,8 +836,10 @@ def count_inside(
 
 
 @kernel
-def split_edges(begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new_ev, new_line):
-    """Cut each edge at its new vertices."""
+def split_edges(
+    begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new_ev, new_ef, new_line
+):
+    """Cut each edge at its new vertices. Their faces are entered later, where there are any."""
     for e in range(begin_edge, end_edge):
         begin = group_start[e]
         n = group_start[e + 1] - begin
@@ -845,6 +847,7 @@ def split_edges(begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new
             at = e + begin + r
             new_ev[at, 0] = ev[e, 0] if r == 0 else n_old + begin + r - 1
             new_ev[at, 1] = ev[e, 1] if r == n else n_old + begin + r
+            new_ef[at, 0] = new_ef[at, 1] = -1
             new_line[at] = edge_line[e]
 
 
@@ -1192,17 +1195,17 @@ def turn_inside(
 
 
 @kernel
-def gather_patterns(begin_face, end_face, offset, pieces, ancestor, pattern):
-    """Copy a layer's pieces into the patterns of the final faces."""
-    for f in range(begin_face, end_face):
+def gather_patterns(offset, pieces, ancestor, pattern):
+    """Copy a layer's pieces into the patterns of final faces."""
+    for f in range(len(ancestor)):
         pattern[f, offset : offset + pieces.shape[1]] = pieces[ancestor[f]]
 
 
 @kernel
-def cycle_vertices(begin_side, end_side, half_edges, ev, out):
-    """The vertices of all faces."""
+def cycle_vertices(begin_side, end_side, sides, ev):
+    """The vertices of all faces, in place of their half-edges."""
     for i in range(begin_side, end_side):
-        out[i] = start_of(ev, half_edges[i])
+        sides[i] = start_of(ev, sides[i])
 
 
 @kernel
