@@ -112,8 +112,9 @@ class Provenance:
         """Keep the patterns of the final faces in place of the history of all faces."""
         start = np.arange(len(face_pattern), dtype=np.int32)
         for parent in reversed(self.parents):
-            first_child = np.flatnonzero(np.diff(parent, prepend=-1))
-            start = start[first_child]
+            is_first = np.ones(len(parent), dtype=np.bool_)
+            np.not_equal(parent[1:], parent[:-1], out=is_first[1:])
+            start = start[is_first]
             self.face_start.insert(0, start)
         self.face_pattern = face_pattern
         self.parents, self.pieces = [], []

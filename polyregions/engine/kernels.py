@@ -26,6 +26,7 @@ from numba import njit
 U = 2.0**-53
 TINY = 1e-300  # more than all underflows of one result lose
 LEAST = 2.0**-1074  # the smallest positive float64; one underflow loses at most half of it
+LARGEST = float(np.finfo(np.float64).max)
 HUGE = 1e290
 # For measuring what the bounds cost, and for nothing else: without them nothing is proven. Such
 # kernels are cached only where NUMBA_CACHE_DIR says so, or others would take them for proven ones.
@@ -835,8 +836,10 @@ def count_inside(
 
 
 @kernel
-def split_edges(begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new_ev, new_line):
-    """Cut each edge at its new vertices."""
+def split_edges(
+    begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new_ev, new_ef, new_line
+):
+    """Cut each edge at its new vertices. Their faces are entered later, where there are any."""
     for e in range(begin_edge, end_edge):
         begin = group_start[e]
         n = group_start[e + 1] - begin
@@ -844,6 +847,7 @@ def split_edges(begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new
             at = e + begin + r
             new_ev[at, 0] = ev[e, 0] if r == 0 else n_old + begin + r - 1
             new_ev[at, 1] = ev[e, 1] if r == n else n_old + begin + r
+            new_ef[at, 0] = new_ef[at, 1] = -1
             new_line[at] = edge_line[e]
 
 
@@ -1191,85 +1195,198 @@ def turn_inside(
 
 
 @kernel
-def gather_patterns(begin_face, end_face, offset, pieces, ancestor, pattern):
-    """Copy a layer's pieces into the patterns of the final faces."""
-    for f in range(begin_face, end_face):
+def gather_patterns(offset, pieces, ancestor, pattern):
+    """Copy a layer's pieces into the patterns of final faces."""
+    for f in range(len(ancestor)):
         pattern[f, offset : offset + pieces.shape[1]] = pieces[ancestor[f]]
 
 
 @kernel
-def cycle_vertices(begin_side, end_side, half_edges, ev, out):
-    """The vertices of all faces."""
+def cycle_vertices(begin_side, end_side, sides, ev):
+    """The vertices of all faces, in place of their half-edges."""
     for i in range(begin_side, end_side):
-        out[i] = start_of(ev, half_edges[i])
+        sides[i] = start_of(ev, sides[i])
 
 
 @kernel
-def split_runs(faces, begins, n_runs, values, bounds, group, fresh, label, out):
-    """Split runs of faces by one coefficient of their maps, and drop those that end up alone.
+def pin_down(begin_face, end_face, columns, eab, ec, group, x, y, share, ends):
+    """An interval for the value of each face's map at one point, outputs summed with weights.
+
+    The point is in the domain's window, and no weight is above one; so the bounds of a map are
+    bounds here, too.
+    """
+    m = columns.shape[2]
+    for f in range(begin_face, end_face):
+        g = group[f]
+        centre = size = error = 0.0
+        for i in range(m):
+            a, b, c = columns[f, 0, i] * x, columns[f, 1, i] * y, columns[f, 2, i]
+            centre += share[i] * (a + b + c)
+            size += share[i] * (abs(a) + abs(b) + abs(c))
+            error += share[i] * (eab[g, i] + ec[g, i])
+        radius = error * (1 + 1e-6) + size * (2 * U * (m + 16)) + TINY * (m + 1)
+        if not np.isfinite(size + radius):  # it may be any number
+            centre, radius = 0.0, np.inf
+        # Finite, so that what is below all of them can be said: minus infinity.
+        ends[f, 0] = max(centre - radius, -LARGEST)
+        ends[f, 1] = min(centre + radius, LARGEST)
+
+
+@kernel
+def bucket_of(low, borders):
+    """How many of the sorted `borders`, a power of two less one, are no more than `low`."""
+    k = 0
+    half = (borders.shape[0] + 1) >> 1
+    while half:
+        k += half * (borders[k + half - 1] <= low)
+        half >>= 1
+    return k
+
+
+@kernel
+def count_buckets(begin_face, end_face, ends, borders, chunk, bucket, count):
+    """The bucket of each face by its interval's lower end, and how many a chunk has in each."""
+    mine = count[begin_face // chunk]
+    for f in range(begin_face, end_face):
+        k = bucket_of(ends[f, 0], borders)
+        bucket[f] = k
+        mine[k] += 1
+
+
+@kernel
+def fill_buckets(begin_face, end_face, chunk, bucket, place, order):
+    """Lay the faces of a chunk into their buckets, from the chunk's own place in each."""
+    mine = place[begin_face // chunk]
+    for f in range(begin_face, end_face):
+        k = bucket[f]
+        order[mine[k]] = f
+        mine[k] += 1
+
+
+@kernel
+def find_runs(begin_bucket, end_bucket, start, order, ends, reach_before, low_behind, n_left):
+    """Keep those sorted faces of each bucket whose intervals overlap another's.
+
+    They move to the front of their bucket, ``~f`` in place of f where a run begins: beyond all
+    intervals before it, the highest end of those in buckets before being `reach_before`. The
+    lowest interval in buckets behind begins at `low_behind`.
+    """
+    for k in range(begin_bucket, end_bucket):
+        reach = reach_before[k]
+        at = start[k]
+        for p in range(start[k], start[k + 1]):
+            f = order[p]
+            begins = ends[f, 0] > reach
+            reach = max(reach, ends[f, 1])
+            ahead = ends[order[p + 1], 0] if p + 1 < start[k + 1] else low_behind[k]
+            if not (begins and ahead > reach):
+                order[at] = ~f if begins else f
+                at += 1
+        n_left[k] = at - start[k]
+
+
+@kernel
+def interval(columns, eab, ec, group, size_x, size_y, axis, i, f):
+    """The interval of one coefficient of a face's map; without width if it is exact."""
+    centre = columns[f, axis, i]
+    g = group[f]
+    bound = ec[g, i]
+    if axis == 0:
+        bound = (eab[g, i] + bound) / size_x  # ec may hold the bound for all three
+    elif axis == 1:
+        bound = (eab[g, i] + bound) / size_y
+    radius = 0.0
+    if bound != 0.0:
+        radius = bound * (1 + 1e-9) + abs(centre) * 2.0**-50
+    if not np.isfinite(centre + radius):
+        return -np.inf, np.inf
+    return centre - radius, centre + radius
+
+
+@kernel
+def split_runs(
+    begin_run, end_run, run_start, faces, columns, eab, ec, group, size_x, size_y, label
+):
+    """Split runs of faces by each coefficient of their maps in turn.
 
     A run holds faces not told apart yet. Sorted by the lower ends of their intervals they fall
-    into runs again: a new one starts beyond all intervals before it. Each gets a label, from
-    `fresh` on. `faces` is changed in place; `out` gets what `begins` is for the runs left.
-
-    Returns
-    -------
-    The number of runs that are left, and the next fresh label.
+    into runs again. `faces` is sorted in place; `label` gets the place at which each face's run
+    begins in the end, or -1 for a face alone.
     """
-    n_left = 0
-    at = 0
-    for r in range(n_runs):
-        begin = begins[r]
-        end = begins[r + 1]
-        n = end - begin
-        low = np.empty(n)
-        high = np.empty(n)
-        for i in range(n):
-            f = faces[begin + i]
-            centre = values[f]
-            radius = 0.0  # exact, if finite at all
-            if bounds[group[f]] != 0.0:
-                radius = bounds[group[f]] * (1 + 1e-9) + abs(centre) * 2.0**-50
-            if not np.isfinite(centre + radius):  # it may be any number
-                centre, radius = 0.0, np.inf
-            low[i] = centre - radius
-            high[i] = centre + radius
-        if n == 2:
-            order = np.array([0, 1]) if low[0] <= low[1] else np.array([1, 0])
-        else:
-            order = np.argsort(low)
-        mine = faces[begin:end].copy()
-        i = 0
-        while i < n:
-            j = i
-            reach = -np.inf
-            while j < n and (j == i or low[order[j]] <= reach):
-                reach = max(reach, high[order[j]])
-                label[mine[order[j]]] = fresh
-                j += 1
-            fresh += 1
-            if j - i > 1:
-                out[n_left] = at
-                n_left += 1
-                for k in range(i, j):
-                    faces[at] = mine[order[k]]
+    longest = 0
+    for r in range(begin_run, end_run):
+        longest = max(longest, run_start[r + 1] - run_start[r])
+    low, high = np.empty(longest), np.empty(longest)
+    for r in range(begin_run, end_run):
+        begin, end = run_start[r], run_start[r + 1]
+        label[begin:end] = begin
+        n_together = end - begin
+        for axis in range(3):
+            for i in range(columns.shape[2]):
+                at = begin
+                while at < end and n_together:
+                    first = at
                     at += 1
-            i = j
-    out[n_left] = at
-    return n_left, fresh
+                    if label[first] < 0:
+                        continue
+                    while at < end and label[at] == first:
+                        at += 1
+                    for k in range(at - first):
+                        low[k], high[k] = interval(
+                            columns, eab, ec, group, size_x, size_y, axis, i, faces[first + k]
+                        )
+                    sort_intervals(faces[first:at], low, high)
+                    n_together -= mark_runs(first, at, low, high, label)
 
 
 @kernel
-def number_by_first(label, number):
-    """Number labels in the order in which they come first; `number` begins with -1 for each."""
+def sort_intervals(faces, low, high):
+    """Sort faces and their intervals, as many as there are faces, by lower ends."""
+    n = len(faces)
+    if n > 24:
+        order = np.argsort(low[:n])
+        faces[:], low[:n], high[:n] = faces[order], low[:n][order], high[:n][order]
+        return
+    for i in range(1, n):
+        f, begin, end = faces[i], low[i], high[i]
+        j = i
+        while j > 0 and low[j - 1] > begin:
+            faces[j], low[j], high[j] = faces[j - 1], low[j - 1], high[j - 1]
+            j -= 1
+        faces[j], low[j], high[j] = f, begin, end
+
+
+@kernel
+def mark_runs(begin, end, low, high, label):
+    """Label sorted intervals by where their runs begin; tell how many are alone, labelled -1."""
+    n_alone = 0
+    reach = high[0]
+    first = begin
+    for at in range(begin, end + 1):
+        if at == end or low[at - begin] > reach:
+            if at - first == 1:
+                label[first] = -1
+                n_alone += 1
+            first = at
+        if at < end:
+            reach = max(reach, high[at - begin])
+            label[at] = first
+    return n_alone
+
+
+@kernel
+def number_by_first(piece):
+    """Number faces in the order in which their maps come first.
+
+    `piece` gives for each face the first face with its map, and gets the numbers.
+    """
     n = 0
-    out = np.empty(len(label), dtype=np.int32)
-    for f in range(len(label)):
-        if number[label[f]] < 0:
-            number[label[f]] = n
+    for f in range(len(piece)):
+        if piece[f] == f:
+            piece[f] = n
             n += 1
-        out[f] = number[label[f]]
-    return out
+        else:
+            piece[f] = piece[piece[f]]
 
 
 @kernel

@@ -152,6 +152,12 @@ class Level:
         group = self.group[begin:end] - INDEX(maps.first_group)
         return Level._given(self.layer, self.window, Maps(0, 0, here, maps.eab, maps.ec), group)
 
+    def let_go(self) -> None:
+        """Forget what the maps of all faces, which are kept, were worked out from."""
+        if not self.is_given:
+            self.is_given = True
+            del self.before, self.split
+
     @property
     def parents_are_kept(self) -> bool:
         """Whether maps of parents need not be worked out."""

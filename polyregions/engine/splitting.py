@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from polyregions.engine import kernels
-from polyregions.engine.complex import INDEX, Complex, indices, offsets
+from polyregions.engine.complex import INDEX, Complex, indices, longer, offsets
 from polyregions.engine.deciding import (
     Entries,
     Items,
@@ -106,7 +106,7 @@ def settle_signs(
     width = np.repeat(keep, corners[entries.face])
     face = entries.face[keep]
     n_cutting = np.bincount(face, minlength=old.n_faces)
-    return Entries(
+    known.entries = Entries(
         offsets(n_cutting),
         entries.line[keep],
         face,
@@ -114,6 +114,7 @@ def settle_signs(
         offsets(n_cutting * corners),
         entries.signs[width],
     )
+    return known.entries
 
 
 @dataclass
@@ -160,8 +161,8 @@ def cross_edges(
     per_edge(kernels.number_groups, items.start, items.tied, items.group, n_groups)
     group_start = offsets(n_groups)
     n_new = int(group_start[-1])
-    vertices = tuple(np.concatenate([v, np.empty(n_new)]) for v in old.vertices)
-    made.vertex_lines = np.concatenate([made.vertex_lines, indices(n_new, 2)])
+    vertices = tuple(longer(v, n_new) for v in old.vertices)
+    made.vertex_lines = longer(made.vertex_lines, n_new)
     concurrent = np.zeros(old.n_vertices + n_new, dtype=np.bool_)
     per_edge(
         kernels.edge_vertices, old.ev, old.ef, old.edge_line, entries.start, items.start,
@@ -276,8 +277,9 @@ def build(
     n_on_edges = int(edges.group_start[-1])
     n_edges = old.n_edges + n_on_edges + int(segment_start[-1])
     n_inner, n_children = int(inner_start[-1]), int(child_start[-1])
-    vertices = tuple(np.concatenate([v, np.empty(n_inner)]) for v in edges.vertices)
-    made.vertex_lines = np.concatenate([made.vertex_lines, indices(n_inner, 2)])
+    vertices = tuple(longer(v, n_inner) for v in edges.vertices)
+    edges.vertices = vertices  # lets go of the shorter ones
+    made.vertex_lines = longer(made.vertex_lines, n_inner)
     concurrent = np.zeros(len(vertices[0]), dtype=np.bool_)
     vx, vy, dx, dy = vertices
     new = Complex(
@@ -286,7 +288,7 @@ def build(
         dx,
         dy,
         ev=indices(n_edges, 2),
-        ef=np.full((n_edges, 2), -1, dtype=INDEX),
+        ef=indices(n_edges, 2),
         edge_line=indices(n_edges),
         face_start=indices(n_children + 1),
         half_edges=indices(int(side_start[-1])),
@@ -303,7 +305,7 @@ def build(
     )
     watch.call(
         old.n_edges, _EDGES, kernels.split_edges, old.ev, old.ef, old.edge_line, edges.group_start,
-        old.n_vertices, new.ev, new.edge_line,
+        old.n_vertices, new.ev, new.ef, new.edge_line,
     )  # fmt: skip
     crossings = chords.crossings
     is_long = len(entries.line) > _MANY

@@ -112,18 +112,18 @@ def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
     complex_, vertex_lines = complexes.start(domain)
     made = Provenance(network, layers, domain, vertex_lines)
     level = Level.first(layers[0], window)
-    levels = [level]
+    held = level.nbytes
     for number, layer in enumerate(layers[:-1]):
         watch.layer, watch.layer_name, watch.n_faces = number, _name(layer), complex_.n_faces
         complex_, split = _split(complex_, level, number, made, watch)
         watch.counts.append(complex_.n_faces)
         watch.report(1.0)
-        held = sum(other.nbytes for other in levels)
         is_last = number + 2 == len(layers)
         room = 1 << 62 if is_last else _MAPS_ROOM - held
         level = Level.behind(level, split, layers[number + 1], room=room)
-        levels.append(level)
-        watch.held = complex_.nbytes + made.nbytes + held + level.nbytes
+        del split  # the level holds it as long as it is needed
+        held += level.nbytes
+        watch.held = complex_.nbytes + made.nbytes + held
     return finish(complex_, level, network, domain, made, watch)
 
 
