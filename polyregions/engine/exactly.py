@@ -89,6 +89,12 @@ class Provenance:
         return len(self._sides)
 
     @property
+    def n_lines(self) -> int:
+        """Sides and cuts so far."""
+        n: int = self._line_start[-1]
+        return n
+
+    @property
     def nbytes(self) -> int:
         lists = (self.line_face, self.line_number, self.face_start, self.parents, self.pieces)
         return self.vertex_lines.nbytes + sum(a.nbytes for arrays in lists for a in arrays)
@@ -97,8 +103,8 @@ class Provenance:
         """Record the cuts of the next layer; returns the number of the first."""
         self.line_face.append(face)
         self.line_number.append(line)
-        self._line_start.append(self._line_start[-1] + len(face))
-        first: int = self._line_start[-2]
+        first = self.n_lines
+        self._line_start.append(first + len(face))
         return first
 
     def renumber_vertices(self, number: IntArray) -> None:

@@ -174,6 +174,12 @@ class Level:
         """The maps before the layer before, of the parents of items `begin` to `end`."""
         return self.before.maps(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
 
+    def all_maps(self) -> Maps:
+        """The maps of all faces, worked out in one go; fills what is kept."""
+        if self.is_given:
+            return self.maps(0, self.n_faces)
+        return self.work_out(0, self.n_items, self.parent_maps(0, self.n_items))
+
     def work_out(self, begin: int, end: int, prev: Maps) -> Maps:
         """The maps of items `begin` to `end`, given those of their parents; fills what is kept."""
         if not self.layer.is_dense:

@@ -14,9 +14,12 @@ from polyregions.errors import LimitError
 from polyregions.limits import default_memory
 from polyregions.progress import Progress, Reporter
 
-# The passes of a layer, each taken for as long as any other.
+# Bytes for which nobody asks how much memory there is.
 _LITTLE = 1 << 24
-PASSES = ("maps and signs", "edges", "chords", "faces")
+# The passes of a layer, each taken for as long as any other.
+_PASSES = ("maps and signs", "edges", "chords", "faces")
+# A layer that is done in a moment.
+ALL_PASSES = "all passes at once"
 
 
 @dataclass
@@ -60,7 +63,7 @@ class Watch:
     began: float = field(default_factory=time.perf_counter)
     # What is done of all that is counted, where that is done in blocks; else None.
     share: float | None = None
-    _stage: str = PASSES[0]
+    _stage: str = ALL_PASSES
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -98,8 +101,10 @@ class Watch:
         """Say that a part of the present stage is done."""
         if self.share is not None:
             self.reporter.update(self._event("counting", int(self.share * 1e6), 10**6))
-        elif self._stage in PASSES:
-            share = (PASSES.index(self._stage) + done) / len(PASSES)
+        elif self._stage == ALL_PASSES:
+            self.reporter.update(self._event("layer", int(done * self.n_faces), self.n_faces))
+        elif self._stage in _PASSES:
+            share = (_PASSES.index(self._stage) + done) / len(_PASSES)
             self.reporter.update(self._event("layer", int(share * self.n_faces), self.n_faces))
         else:
             self.reporter.update(self._event(self._stage, int(done * 1e6), 10**6))
