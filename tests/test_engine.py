@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib.util
 import os
 import subprocess
 import sys
 import time
 import tracemalloc
+import weakref
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,9 @@ from networks import pencil, random_layers, sawtooth, stack, tangents, torch_lay
 import polyregions as pr
 from polyregions.domain import as_domain
 from polyregions.engine import kernels, maps, splitting, subdivide, subdivision, watch
+from polyregions.engine import layers as layers_module
 from polyregions.engine.crew import Crew
+from polyregions.engine.layers import compile_layers
 from polyregions.engines import faces_by_layer
 from polyregions.network import Affine, leaky_relu, relu
 from polyregions.reference import subdivide as subdivide_rational
@@ -191,6 +195,22 @@ def test_passes_at_once_or_one_by_one_make_the_same(monkeypatch: pytest.MonkeyPa
     stages.clear()
     assert [made_by(*case) for case in cases] == at_once
     assert not any(watch.ALL_PASSES in stage for stage in stages)
+
+
+def test_layers_of_a_small_network_are_remembered_while_it_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = stack(random_layers((2, 5, 4, 1), 0))
+    one, two = compile_layers(network), compile_layers(network)
+    assert one is not two  # so that nobody can change what is remembered
+    assert all(a is b for a, b in zip(one, two, strict=True))
+    ref = weakref.ref(one[0])
+    del one, two, network
+    gc.collect()
+    assert ref() is None
+    network = stack(random_layers((2, 5, 4, 1), 0))
+    monkeypatch.setattr(layers_module, "_REMEMBERED", 5 * 2 + 4 * 5 + 4 - 1)
+    assert compile_layers(network)[0] is not compile_layers(network)[0]
 
 
 @pytest.mark.parametrize("block", [1, 5, 1000])
