@@ -46,8 +46,8 @@ def finish(
     made.finish(pattern)
     return Partition(
         domain=domain,
-        vertex_xy=_frozen(np.stack([complex_.vx, complex_.vy], axis=1)),
-        vertex_error=_frozen(np.stack([complex_.dx, complex_.dy], axis=1)),
+        vertex_xy=_frozen(_pairs(complex_.vx, complex_.vy)),
+        vertex_error=_frozen(_pairs(complex_.dx, complex_.dy)),
         vertex_exact=ExactVertices(made),
         edge_vertices=_frozen(complex_.ev),
         edge_faces=_frozen(complex_.ef),
@@ -136,6 +136,12 @@ def _coefficients(
             weight[f, i], bias[f, i] = exact[:2], exact[2]
             weight_error[f, i], bias_error[f, i] = error[:2], error[2]
     return weight, bias, weight_error, bias_error
+
+
+def _pairs(x: FloatArray, y: FloatArray) -> FloatArray:
+    pairs = np.empty((len(x), 2))
+    pairs[:, 0], pairs[:, 1] = x, y
+    return pairs
 
 
 def _frozen(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +19,21 @@ _LITTLE = 1 << 24
 _PASSES = ("maps and signs", "edges", "chords", "faces")
 # A layer that is done in a moment.
 ALL_PASSES = "all passes at once"
+
+
+class Stage:
+    """A context in which a `Watch` adds time to one of its stages."""
+
+    def __init__(self, watch: Watch, name: str) -> None:
+        self._watch, self._name = watch, name
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter()
+        self._watch.begin(self._name)
+
+    def __exit__(self, *exc_info: object) -> None:
+        seconds, name = self._watch.seconds, self._name
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - self._begin
 
 
 @dataclass
@@ -65,16 +79,14 @@ class Watch:
     share: float | None = None
     _stage: str = ALL_PASSES
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        begin = time.perf_counter()
-        self._stage = name
+    def stage(self, name: str) -> Stage:
+        """Add the time spent inside a ``with`` block to a stage."""
+        return Stage(self, name)
+
+    def begin(self, stage: str) -> None:
+        """Say that a stage begins."""
+        self._stage = stage
         self.report(0.0)
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
     def run(
         self, n: int, work: Callable[[int, int], None], grain: int, *, is_long: bool = False
