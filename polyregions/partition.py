@@ -128,8 +128,7 @@ class Partition:
     network: Network | None = None
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name, value in list(vars(self).items()):
             if isinstance(value, np.ndarray):
                 # Indices take four bytes each: half of what a large partition needs.
                 dtype = np.int32 if value.dtype.kind == "i" else value.dtype
@@ -137,9 +136,9 @@ class Partition:
                 if array.flags.writeable:
                     array = array.copy() if array is value else array
                     array.flags.writeable = False
-                object.__setattr__(self, item.name, array)
+                object.__setattr__(self, name, array)
             elif isinstance(value, Mapping):
-                object.__setattr__(self, item.name, MappingProxyType(dict(value)))
+                object.__setattr__(self, name, MappingProxyType(dict(value)))
         inputs = [None if x is None else x.n_inputs for x in (self.slice, self.network)]
         if inputs[0] != inputs[1]:
             raise ValueError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -70,7 +70,7 @@ class Complex:
 
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, item.name).nbytes for item in fields(self))
+        return sum(array.nbytes for array in vars(self).values())
 
 
 def start(domain: Domain) -> tuple[Complex, IntArray]:

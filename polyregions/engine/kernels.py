@@ -115,6 +115,13 @@ def start_of(ev, half_edge):
     return ev[half_edge >> 1, half_edge & 1]
 
 
+@kernel
+def copy(source, target):
+    """The same as ``target[:] = source``, for whose error message numba compiles for seconds."""
+    for i in range(len(source)):
+        target[i] = source[i]
+
+
 # -- maps ------------------------------------------------------------------------------------
 
 
@@ -337,10 +344,8 @@ def next_maps(
                             n_flipped += 1
             path[child - begin] = length
             target = out[child - out_face]
-            if source < 0:
-                target[:] = root
-            else:
-                target[:] = out[source - out_face]
+            for axis in range(3):
+                copy(root[axis] if source < 0 else out[source - out_face, axis], target[axis])
             for at in range(n_flipped):
                 i = flipped[at]
                 new, old = pieces[child, i], pieces[other, i]
@@ -572,9 +577,9 @@ def sort_items(begin, end, item, t, tau):
             item[j], t[j], tau[j] = key, tj, ej
     else:
         order = np.argsort(t[begin:end], kind="mergesort")
-        item[begin:end] = item[begin:end][order]
-        tau[begin:end] = tau[begin:end][order]
-        t[begin:end] = t[begin:end][order]
+        copy(item[begin:end][order], item[begin:end])
+        copy(tau[begin:end][order], tau[begin:end])
+        copy(t[begin:end][order], t[begin:end])
     is_open = False
     for i in range(begin + 1, end):
         # The gap is exact or rounded by half a unit; 4 U is ample, as t is at most 1.
@@ -917,7 +922,7 @@ def split_faces(
                 new_half_edges[at + s] = code
                 new_ef[code >> 1, code & 1] = child0
             continue
-        nb = n_boundary[f]
+        nb = np.int64(n_boundary[f])
         # Signs of each chord's own line on its two sides, and flips for the bounds.
         right_sign = np.empty(m, dtype=np.int8)  # on the arc of the boundary from A to B
         for i in range(m):
@@ -1039,8 +1044,8 @@ def split_faces(
                 if s + 1 == s1:
                     offset = chord_a[i] - chord_b[i] + nb
                     follow[nb + 2 * s] = turn_at_boundary(
-                        chord_b[i], offset, nb, ends_start, ends, chord_a, chord_b, segment_of,
-                        first,
+                        np.int64(chord_b[i]), offset, nb, ends_start, ends, chord_a, chord_b,
+                        segment_of, first,
                     )  # fmt: skip
                 else:
                     follow[nb + 2 * s] = turn_inside(
@@ -1050,8 +1055,8 @@ def split_faces(
                 if s == s0:
                     offset = chord_b[i] - chord_a[i]
                     follow[nb + 2 * s + 1] = turn_at_boundary(
-                        chord_a[i], offset, nb, ends_start, ends, chord_a, chord_b, segment_of,
-                        first,
+                        np.int64(chord_a[i]), offset, nb, ends_start, ends, chord_a, chord_b,
+                        segment_of, first,
                     )  # fmt: skip
                 else:
                     follow[nb + 2 * s + 1] = turn_inside(
@@ -1100,7 +1105,7 @@ def split_faces(
                     source = child0 + stack[depth - 1]
                     child_ref[child] = source
                     target = pieces[child]
-                    target[:] = pieces[source]
+                    copy(pieces[source], target)
                     # Across a chord: from its right to its left along A -> B, or back.
                     segment = (crossed - nb) >> 1
                     chord = chord_of[segment] - first
@@ -1191,6 +1196,164 @@ def turn_inside(
     return result
 
 
+# -- a layer at once -------------------------------------------------------------------------
+
+
+@kernel
+def lengthened(values, n):
+    """A copy with room for `n` more values."""
+    longer = np.empty(len(values) + n)
+    copy(values, longer)
+    return longer
+
+
+@kernel
+def lengthened_pairs(pairs, n):
+    """The same for rows of two indices."""
+    longer = np.empty((len(pairs) + n, 2), dtype=np.int32)
+    for i in range(len(pairs)):
+        longer[i, 0], longer[i, 1] = pairs[i, 0], pairs[i, 1]
+    return longer
+
+
+@kernel
+def running_sums(counts):
+    """Where each of some short lists begins, one after the other, and where the last one ends."""
+    sums = np.empty(len(counts) + 1, dtype=np.int32)
+    sums[0] = 0
+    for i in range(len(counts)):
+        sums[i + 1] = sums[i] + counts[i]
+    return sums
+
+
+@kernel
+def split_at_once(
+    maps, eab, ec, face_group, line_unit, line_breakpoint, member_start, member_unit, member_sign,
+    face_start, half_edges, ev, ef, edge_line, vx, vy, dx, dy, vertex_lines, ix, iy, n_units,
+    first_line, stop,
+):  # fmt: skip
+    """All passes of a layer that is done in a moment, if float64 decides everything.
+
+    The passes are those of `polyregions.engine.splitting`, in the same order; to call the kernels
+    one by one would take longer than they do.
+
+    Returns
+    -------
+    None where something is left open, else what the layer made, and the number of decisions.
+    """
+    n_faces, n_edges, n_old = len(face_start) - 1, len(ev), len(vx)
+    n_lines = len(line_unit)
+    zero = np.int64(0)  # kernels are compiled anew for a literal
+    status = np.empty((n_faces, n_lines), dtype=np.uint8)
+    n_cutting = np.zeros(n_faces, dtype=np.int32)
+    n, n_signs = classify(
+        zero, n_faces, zero, zero, maps, eab, ec, face_group, line_unit, line_breakpoint,
+        face_start, half_edges, ev, vx, vy, dx, dy, ix, iy, status, n_cutting,
+    )  # fmt: skip
+    entry_line, entry_face = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    rows, signs = np.empty((n, 5)), np.empty(n_signs, dtype=np.int8)
+    fill_entries(
+        zero, n_faces, zero, zero, maps, eab, ec, face_group, line_unit, line_breakpoint,
+        face_start, half_edges, ev, vx, vy, dx, dy, ix, iy, status, n_cutting, entry_line,
+        entry_face, rows, signs,
+    )  # fmt: skip
+    if (signs == UNDECIDED).any():
+        return None
+    entry_start = running_sums(n_cutting)
+    sign_start = running_sums(n_cutting * (face_start[1:] - face_start[:-1]))
+
+    side = np.empty(2 * n_edges, dtype=np.int32)
+    side_numbers(zero, n_faces, face_start, half_edges, side)
+    count = np.empty(n_edges, dtype=np.int32)
+    count_on_edges(zero, n_edges, ef, side, face_start, entry_start, sign_start, signs, count)
+    item_start = running_sums(count)
+    n_on_edges = np.int64(item_start[-1])
+    item, group = np.empty(n_on_edges, dtype=np.int32), np.empty(n_on_edges, dtype=np.int32)
+    t, tau = np.empty(n_on_edges), np.empty(n_on_edges)
+    is_open = np.empty(n_edges, dtype=np.bool_)
+    fill_edges(
+        zero, n_edges, ef, ev, side, face_start, entry_start, sign_start, signs, rows, vx, vy, dx,
+        dy, ix, iy, item_start, item, t, tau, is_open,
+    )  # fmt: skip
+    if is_open.any():
+        return None
+    number_groups(zero, n_edges, item_start, np.zeros(n_on_edges, dtype=np.bool_), group, count)
+    nx, ny = lengthened(vx, n_on_edges), lengthened(vy, n_on_edges)
+    ndx, ndy = lengthened(dx, n_on_edges), lengthened(dy, n_on_edges)
+    lines = lengthened_pairs(vertex_lines, n_on_edges)
+    concurrent = np.zeros(len(nx), dtype=np.bool_)
+    edge_vertices(
+        zero, n_edges, ev, ef, edge_line, entry_start, item_start, item, group, t, tau, item_start,
+        first_line, vx, vy, dx, dy, n_old, nx, ny, ndx, ndy, lines, concurrent,
+    )  # fmt: skip
+    if concurrent.any():
+        return None
+
+    place = np.empty(len(half_edges), dtype=np.int32)
+    n_boundary, n_chords = np.empty(n_faces, dtype=np.int32), np.empty(n_faces, dtype=np.int32)
+    of_entry, entry = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    a, b = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    va, vb = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    n_crossings = np.empty(n, dtype=np.int32)
+    find_chords(
+        zero, n_faces, face_start, half_edges, ev, ef, entry_start, entry_line, sign_start, signs,
+        item_start, item, group, item_start, n_old, place, n_boundary, of_entry, a, b, va, vb,
+        entry, n_chords, n_crossings, stop,
+    )  # fmt: skip
+    cross_start = running_sums(n_crossings)
+    n_crossed = np.int64(cross_start[-1])
+    other, place_on = np.empty(n_crossed, dtype=np.int32), np.empty(n_crossed, dtype=np.int32)
+    t, tau = np.empty(n_crossed), np.empty(n_crossed)
+    is_open = np.empty(n, dtype=np.bool_)
+    fill_chords(
+        zero, n_faces, entry_start, n_chords, a, b, va, vb, entry, rows, nx, ny, ndx, ndy, ix, iy,
+        cross_start, other, t, tau, is_open, stop,
+    )  # fmt: skip
+    if is_open.any():
+        return None
+    number_groups(zero, n, cross_start, np.zeros(n_crossed, dtype=np.bool_), place_on, n_crossings)
+    n_inner, n_segments = np.empty(n_faces, dtype=np.int32), np.empty(n_faces, dtype=np.int32)
+    n_children, n_sides = np.empty(n_faces, dtype=np.int32), np.empty(n_faces, dtype=np.int32)
+    count_inside(
+        zero, n_faces, entry_start, face_start, n_chords, n_boundary, cross_start, other, place_on,
+        n_crossings, np.empty(n, dtype=np.int32), n_inner, n_segments, n_children, n_sides,
+    )  # fmt: skip
+
+    inner_start, segment_start = running_sums(n_inner), running_sums(n_segments)
+    child_start, side_start = running_sums(n_children), running_sums(n_sides)
+    n_new = np.int64(inner_start[-1])
+    nx, ny = lengthened(nx, n_new), lengthened(ny, n_new)
+    ndx, ndy = lengthened(ndx, n_new), lengthened(ndy, n_new)
+    lines = lengthened_pairs(lines, n_new)
+    concurrent = np.zeros(len(nx), dtype=np.bool_)
+    n_new = n_edges + n_on_edges + np.int64(segment_start[-1])
+    new_ev, new_line = np.empty((n_new, 2), dtype=np.int32), np.empty(n_new, dtype=np.int32)
+    new_ef = np.empty((n_new, 2), dtype=np.int32)
+    split_edges(zero, n_edges, ev, ef, edge_line, item_start, n_old, new_ev, new_ef, new_line)
+    n_new = np.int64(child_start[-1])
+    new_face_start = np.empty(n_new + 1, dtype=np.int32)
+    new_face_start[n_new] = side_start[-1]
+    new_half_edges = np.empty(side_start[-1], dtype=np.int32)
+    parent, child_ref = np.empty(n_new, dtype=np.int32), np.empty(n_new, dtype=np.int32)
+    pieces = np.empty((n_new, n_units), dtype=np.uint8)
+    n_flips = np.empty(n_faces, dtype=np.int32)
+    split_faces(
+        zero, n_faces, face_start, half_edges, ef, entry_start, entry_line, of_entry, sign_start,
+        signs, place, n_boundary, a, b, va, vb, entry, n_chords, cross_start, other, place_on,
+        n_crossings, t, tau, item_start, n_old, n_on_edges, n_edges, inner_start, segment_start,
+        child_start, side_start, first_line, status, member_start, member_unit, member_sign, nx,
+        ny, ndx, ndy, lines, concurrent, new_ev, new_ef, new_line, new_face_start, new_half_edges,
+        parent, child_ref, pieces, n_flips, stop,
+    )  # fmt: skip
+    if concurrent.any():
+        return None
+    n_decisions = n_lines * len(half_edges) + n_on_edges + n_crossed
+    return (
+        n_decisions, nx, ny, ndx, ndy, new_ev, new_ef, new_line, new_face_start, new_half_edges,
+        child_start, child_ref, parent, pieces, entry_start, entry_line, n_flips, entry_face, lines,
+    )  # fmt: skip
+
+
 # -- the result ------------------------------------------------------------------------------
 
 
@@ -1198,7 +1361,7 @@ def turn_inside(
 def gather_patterns(offset, pieces, ancestor, pattern):
     """Copy a layer's pieces into the patterns of final faces."""
     for f in range(len(ancestor)):
-        pattern[f, offset : offset + pieces.shape[1]] = pieces[ancestor[f]]
+        copy(pieces[ancestor[f]], pattern[f, offset:])
 
 
 @kernel

@@ -134,7 +134,7 @@ class Level:
                 self.kept = _empty_maps(0, 0, self.n_faces, self.n_faces, self.layer.width)
             return
         self.group = split.parent
-        children = np.diff(split.child_start)
+        children = split.child_start[1:] - split.child_start[:-1]
         self.item_parent, self.item_child = _items(split.child_start, children)
         self.budget = np.minimum(_LONGEST_PATH, 4 * children)
         n, m = self.layer.width, before.layer.width
@@ -179,6 +179,12 @@ class Level:
     def parent_maps(self, begin: int, end: int) -> Maps:
         """The maps before the layer before, of the parents of items `begin` to `end`."""
         return self.before.maps(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
+
+    def all_maps(self) -> Maps:
+        """The maps of all faces, worked out in one go; fills what is kept."""
+        if self.is_given:
+            return self.maps(0, self.n_faces)
+        return self.work_out(0, self.n_items, self.parent_maps(0, self.n_items))
 
     def work_out(self, begin: int, end: int, prev: Maps) -> Maps:
         """The maps of items `begin` to `end`, given those of their parents; fills what is kept."""
@@ -254,19 +260,23 @@ def _first_maps(layer: Layer, window: Window) -> Maps:
         columns = np.ascontiguousarray(found.columns)
         eab, ec = np.ascontiguousarray(found.errors.swapaxes(0, 1))
         return Maps(0, 0, columns, eab, ec)
-    columns = np.stack([layer.weight[:, 0], layer.weight[:, 1], layer.bias])[None]
+    columns = np.empty((1, 3, layer.width))
+    columns[0, :2], columns[0, 2] = layer.weight.T, layer.bias
+    if layer.is_exact:
+        return Maps(0, 0, columns, *np.zeros((2, 1, layer.width)))
     error = layer.weight_error
     with np.errstate(over="ignore", invalid="ignore"):
         eab = (error[:, 0] * window.x + error[:, 1] * window.y) * (1 + 1e-9)
     eab += kernels.TINY * (error > 0).any(axis=1)
     ec = layer.bias_error * (1 + 1e-9)
     eab, ec = (np.where(e < kernels.HUGE, e, np.inf)[None] for e in (eab, ec))
-    return Maps(0, 0, np.ascontiguousarray(columns), eab, ec)
+    return Maps(0, 0, columns, eab, ec)
 
 
 def _items(child_start: IntArray, children: IntArray) -> tuple[IntArray, IntArray]:
     """Runs of at most CHUNK children of one parent: their parents and first children."""
-    if children.max(initial=0) <= kernels.CHUNK:  # nobody is without a child
+    # Nobody is without a child.
+    if child_start[-1] <= kernels.CHUNK or children.max(initial=0) <= kernels.CHUNK:
         return np.arange(len(children), dtype=INDEX), child_start
     runs = (children + kernels.CHUNK - 1) // kernels.CHUNK
     parent = np.repeat(np.arange(len(children), dtype=INDEX), runs)

@@ -22,9 +22,11 @@ from polyregions.engine.splitting import (
     classify,
     cross_edges,
     find_chords,
+    is_short,
     settle_signs,
+    split_at_once,
 )
-from polyregions.engine.watch import Watch
+from polyregions.engine.watch import ALL_PASSES, Watch
 from polyregions.network import Network
 from polyregions.partition import Partition
 from polyregions.progress import Reporter
@@ -131,6 +133,12 @@ def _split(
     old: Complex, level: Level, number: int, made: Provenance, watch: Watch
 ) -> tuple[Complex, Split]:
     """Subdivide every face by the lines of a layer."""
+    if is_short(old, level.layer):
+        with watch.stage(ALL_PASSES):
+            done = split_at_once(old, level, made, watch)
+        if done:
+            watch.check_faces(done[0].n_faces)
+            return done
     with watch.stage("maps and signs"):
         known = classify(old, level, level.window, watch)
         entries = settle_signs(old, number, known, made, watch)
