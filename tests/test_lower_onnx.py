@@ -970,6 +970,25 @@ def test_real_networks_agree_with_onnxruntime(name):
     assert (np.abs(network(few) - run(path, few, shape, dtype=dtype)) <= bound).all()
 
 
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [
+        ("polar_TORA_ReLU_controller_f64.onnx", 0.5),
+        ("mnist5x20_leaky_relu.onnx", 1.0),
+        ("cnn_max_mninst3.onnx", 0.01),
+    ],
+)
+def test_slices_of_real_networks_pass_verify(name, width):
+    path = networks.real_network(name)
+    n = int(np.prod(REAL[name][0]))
+    corners = np.random.default_rng(0).uniform(0, 1, (3, n)).astype(np.float32).astype(float)
+    plane = pr.Slice.through(*corners)
+    part = pr.partition(path, domain=(0, 0, width, width), slice=plane)
+    assert len(part) > 5
+    report = pr.verify(part, path, resolution=30)
+    assert report.ok, report
+
+
 def test_one_network_in_two_formats():
     """The layers of the NNet file and of the ONNX file are the same numbers."""
     path = networks.real_network("ACASXU_run2a_1_1_nnet_f64.onnx")
