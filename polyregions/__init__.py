@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polyregions.errors import Interrupted as Interrupted
     from polyregions.errors import LimitError as LimitError
     from polyregions.errors import LoweringError as LoweringError
+    from polyregions.errors import MissingPackageError as MissingPackageError
     from polyregions.errors import PolyregionsError as PolyregionsError
     from polyregions.errors import UnsupportedLayerError as UnsupportedLayerError
     from polyregions.io import load as load
@@ -51,6 +52,7 @@ _HOMES = {
     "LoweringError": "errors",
     "Network": "network",
     "Partition": "partition",
+    "MissingPackageError": "errors",
     "PolyregionsError": "errors",
     "Progress": "progress",
     "RegionCount": "partition",

@@ -259,7 +259,7 @@ def _model(args: argparse.Namespace) -> Any:
 
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
     """How a file of weights is to be read."""
-    if Path(args.model).suffix.lower() in (".pt2", ".nnet") or ".py:" in args.model:
+    if Path(args.model).suffix.lower() in (".pt2", ".nnet", ".onnx") or ".py:" in args.model:
         because = "to this kind of model, which says so itself"
         _refuse_options(args, "activation", "transpose", because=because)
     return {"activation": args.activation or "relu", "transpose": args.transpose}

@@ -22,6 +22,7 @@ SLICING = ("slice", "fix")
 _MODELS = """\
 models:
   net.pt2            a program saved by torch.export.save
+  net.onnx           an ONNX model
   net.npz            weights and biases: weight_0, bias_0, weight_1 ... or W0, b0 ... or
                      0.weight, 0.bias ...; weights are (out, in), a missing bias is zero
   net.nnet           the NNet text format, with its normalisation

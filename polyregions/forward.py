@@ -98,6 +98,10 @@ def _forward_of(model: Any, shape: tuple[int, ...] | None) -> Forward:
         from polyregions.sklearn_forward import SklearnForward
 
         return SklearnForward(model)
+    if kind == "onnx":
+        from polyregions.onnx_forward import OnnxForward
+
+        return OnnxForward(model)
     from polyregions.torch_forward import TorchForward
 
     return TorchForward(model, shape=shape)

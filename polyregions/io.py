@@ -18,8 +18,8 @@ from polyregions.network import Network
 from polyregions.partition import Partition
 
 MODEL_KINDS = (
-    "a .pt2 file (torch.export.save), an .npz of weights and biases, an .nnet file, a .pt or .pth "
-    "state dict of a stack of linear layers, or model.py:callable"
+    "a .pt2 file (torch.export.save), an .onnx file, an .nnet file, an .npz of weights and biases, "
+    "a .pt or .pth state dict of a stack of linear layers, or model.py:callable"
 )
 
 
@@ -91,6 +91,9 @@ def load_model(
         names differ in more than numbers, in the order of the file. A missing bias is zero.
     ``.nnet``
         The NNet text format, in which ACAS Xu is published, with the normalisation of its header.
+    ``.onnx``
+        An ONNX model, read with the package onnx (``pip install 'polyregions[onnx]'``). Weights
+        that it keeps in other files are read only from its own folder.
     ``.pt``, ``.pth``
         The state dict of a stack of linear layers, with such names, in its own order; read with
         ``weights_only=True``.
@@ -110,7 +113,7 @@ def load_model(
 
     Returns
     -------
-    torch.nn.Module, `polyregions.formats.nnet.NNet`, or what the callable returns
+    torch.nn.Module, onnx.ModelProto, `polyregions.formats.nnet.NNet`, or what the callable returns
         A model for `polyregions.partition`, in eval mode unless it is your own.
 
     Raises
@@ -121,6 +124,8 @@ def load_model(
         If a program calls an operation that is not known.
     ValueError
         If the activation is not known.
+    MissingPackageError
+        If an ONNX model is to be read and the package onnx is not installed.
     OSError
         If the file cannot be read.
 
@@ -148,7 +153,7 @@ def load_model(
         raise FormatError(
             f"{name} is Python code; say which object gives the model, as in {name}:make_model"
         )
-    if kind not in (".npz", ".nnet", ".pt2", ".pt", ".pth"):
+    if kind not in (".npz", ".nnet", ".onnx", ".pt2", ".pt", ".pth"):
         raise FormatError(f"{name} is no kind of model that is known: it must be {MODEL_KINDS}")
     if kind == ".pt2":
         from polyregions.formats import pt2
@@ -158,6 +163,10 @@ def load_model(
         from polyregions.formats import nnet
 
         return nnet.read(path)
+    if kind == ".onnx":
+        from polyregions.formats import onnx
+
+        return onnx.read(path)
     if is_partition(path):
         raise FormatError(
             f"{name} is a saved partition, not a model; open it with polyregions.load"
@@ -249,7 +258,7 @@ def _call_own_code(file: str, attribute: str) -> Any:
         raise FormatError(
             f"{file}:{attribute}() returned a {type(model).__name__}; it must return a "
             "torch.nn.Module, an exported program, a list of (weight, bias) arrays, an estimator "
-            "of scikit-learn or a Network"
+            "of scikit-learn, an onnx.ModelProto or a Network"
         )
     return model
 

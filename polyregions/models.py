@@ -1,24 +1,24 @@
-"""What kinds of models there are, told without importing torch or scikit-learn."""
+"""What kinds of models there are, told without importing torch, scikit-learn or onnx."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
 
 from polyregions.formats.nnet import NNet
 from polyregions.network import Network
 
-Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet", "sklearn"]
+Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet", "onnx", "sklearn"]
 
 
 def kind_of(model: Any) -> Kind:
     """Tell the kinds of models apart.
 
     They are torch modules and programs, lists of (weight, bias), what `polyregions.load_model`
-    makes of an ``.nnet`` file, estimators of scikit-learn (all of them; lowering says which it
-    takes) and `Network`.
+    makes of an ``.nnet`` file, an ``onnx.ModelProto`` or the path of an ``.onnx`` file, estimators
+    of scikit-learn (all of them; lowering says which it takes) and `Network`.
 
     Raises
     ------
@@ -33,6 +33,8 @@ def kind_of(model: Any) -> Kind:
         return "torch"
     if is_sklearn_model(model):
         return "sklearn"
+    if is_onnx_model(model):
+        return "onnx"
     if isinstance(model, Sequence) and not isinstance(model, str | bytes):
         return "arrays"
     hint = ""
@@ -40,8 +42,8 @@ def kind_of(model: Any) -> Kind:
         hint = "; polyregions.load_model opens a file that holds a model"
     raise TypeError(
         "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
-        "(weight, bias) arrays, an estimator of scikit-learn or a polyregions.Network, got "
-        f"{type(model).__qualname__}{hint}"
+        "(weight, bias) arrays, an onnx.ModelProto, the path of an .onnx file, an estimator of "
+        f"scikit-learn or a polyregions.Network, got {type(model).__qualname__}{hint}"
     )
 
 
@@ -60,3 +62,11 @@ def is_sklearn_model(model: Any) -> bool:
     """Whether `model` is an estimator of scikit-learn, without importing scikit-learn."""
     base = sys.modules.get("sklearn.base")
     return base is not None and isinstance(model, base.BaseEstimator)
+
+
+def is_onnx_model(model: Any) -> bool:
+    """Whether `model` is an ONNX model or the path of one, without importing onnx."""
+    if isinstance(model, str | PathLike):
+        return str(fspath(model)).lower().endswith(".onnx")
+    onnx = sys.modules.get("onnx")
+    return onnx is not None and isinstance(model, onnx.ModelProto)

@@ -1257,7 +1257,7 @@ def test_own_file_may_be_called_like_a_module(tmp_path: Path) -> None:
 # -- the rest ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["net", "net.onnx", "net.txt", "net.py:", "net.pt2:x"])
+@pytest.mark.parametrize("name", ["net", "net.h5", "net.txt", "net.py:", "net.pt2:x"])
 def test_unknown_kinds(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("hello")
     with pytest.raises((pr.FormatError, OSError), match=r"must be a \.pt2 file|no file"):

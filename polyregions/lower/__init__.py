@@ -16,10 +16,12 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
 
     Parameters
     ----------
-    model : torch.nn.Module, ExportedProgram, list of (weight, bias), estimator, NNet or Network
+    model : torch.nn.Module, ExportedProgram, ONNX, list of arrays, estimator, NNet or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
+        An ONNX model is an ``onnx.ModelProto`` or the path of an ``.onnx`` file; it is taken as
+        what it makes of one input, in a batch of one if it has an axis for batches.
         An estimator is a fitted ``MLPRegressor`` or ``MLPClassifier`` of scikit-learn, or a
         ``Pipeline`` that ends in one and scales its inputs before. An ``NNet`` is what
         `load_model` makes of an ``.nnet`` file. A `Network` is returned as it is.
@@ -32,7 +34,7 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
     -------
     Network
         The coefficients are the model's own, read exactly. What had to be rounded to float64
-        (the factor of a batch norm) or was left out (a classifier's softmax) is listed in
+        (the factor of a batch norm) or was left out (a softmax at the end) is listed in
         `Network.notes`.
 
     Raises
@@ -65,6 +67,10 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
         from polyregions.lower.sklearn import lower_sklearn
 
         return lower_sklearn(model)
+    if kind == "onnx":
+        from polyregions.lower.onnx import lower_onnx
+
+        return lower_onnx(model)
     from polyregions.lower.torch import lower_torch
 
     return lower_torch(model, shape)
