@@ -25,8 +25,8 @@ from typing import Any
 
 import numba
 import numpy as np
+import soak_graphs
 from shapely import Polygon
-from soak_graphs import random_graph
 
 from polyregions.certificate import do_sides_match
 from polyregions.domain import Domain, as_domain
@@ -58,7 +58,7 @@ KINDS = (
 def random_case(seed: int, scale: int = 1) -> tuple[str, Network, Domain]:
     """The network and domain with number `seed`, and what kind they are."""
     if seed < 0:
-        return random_graph(-1 - seed)
+        return soak_graphs.random_graph(-1 - seed)
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]
     depth = int(rng.integers(1, 5))
