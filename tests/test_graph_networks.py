@@ -32,6 +32,7 @@ from polyregions.network import (
     absolute,
     clamp,
     leaky_relu,
+    piecewise_linear,
     relu,
 )
 from polyregions.reference import subdivide as subdivide_rational
@@ -652,3 +653,25 @@ def test_units_that_take_overflowed_values_with_no_weight() -> None:
     net.add(Affine(np.array([[1.0, 1, 1]]), np.zeros(1)), z)
     part = assert_agrees(net.network())
     assert part.n_faces == 6
+
+
+def test_zero_times_what_overflowed_is_not_any_number() -> None:
+    # The first output is 6 far to the right, 0 far to the left, and 1/2 between, where it is made
+    # of a zero times 2**1200 (x + 3); the second tells these parts from those between them.
+    b = 2.0**600
+    hats = piecewise_linear(
+        1, [-0.3125, -0.28125, -0.25, 0.25, 0.59375, 0.9375], [0, 1, -1, 0, 1, -1, 0],
+        [0, 0.3125, -0.25, 0, -0.25, 0.9375, 0],
+    )  # fmt: skip
+    net = Net()
+    x = net.add(Affine(np.array([[1.0, 0], [-1, 0], [b, 0]]), np.array([-0.25, -0.25, 3 * b])), 0)
+    ends = net.relu(net.add(Gather(np.array([0, 1]), 3), x))
+    large = net.add(Sum(np.array([b]), 1), net.add(Gather(np.array([2]), 3), x))
+    # A coefficient so small that products with it may vanish.
+    weight = np.array([[0, 8, -8], [0, 2.0**-70, 0]])
+    y = net.add(Affine(weight, np.array([0.5, 0])), large, ends)
+    y = net.add(clamp(1, 0, 6), net.add(Gather(np.array([0]), 2), y))
+    z = net.add(hats, net.add(Gather(np.array([0]), 2), 0))
+    net.add(Gather(np.array([0, 1]), 2), y, z)
+    part = assert_agrees(net.network())
+    assert part.count() == (7, 7, 7)
