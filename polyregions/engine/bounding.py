@@ -88,7 +88,12 @@ def settle(found, is_some, constant, gamma, size_x, size_y, columns):
         for i in range(columns.shape[2]):
             columns[f, 2, i] += constant[i]
             e_ab, e_c = found[f, 0, i], found[f, 1, i] + gamma * abs(constant[i])
-            # Nothing of nothing is exact, and then nothing rounds the constant either.
+            # Nothing of nothing is exact, and then nothing rounds the constant either. It may have
+            # been zero times what overflowed, which is NaN.
             some_ab, some_c = is_some[f, 0, i] != 0.0, is_some[f, 1, i] != 0.0
+            if not some_ab:
+                columns[f, 0, i] = columns[f, 1, i] = 0.0
+            if not some_c:
+                columns[f, 2, i] = constant[i]
             found[f, 0, i] = bounded(e_ab * (1 + 1e-6) + lost) if some_ab else 0.0
             found[f, 1, i] = bounded(e_c * (1 + 1e-6) + lost) if some_c else 0.0

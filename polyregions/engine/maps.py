@@ -217,7 +217,7 @@ class Level:
             maps = _empty_maps(begin, begin, end - begin, end - begin, self.layer.width)
         layer, size = self.before.layer, (self.window.x, self.window.y)
         bounds = Bounds(*size)
-        most = max(1, _BLOCK // max(self.layer.segment.widths))
+        most = max(1, _BLOCK // max(1, *self.layer.segment.widths))
         for first in range(begin, end, most):
             faces = slice(first, min(first + most, end))
             n = faces.stop - faces.start

@@ -190,6 +190,6 @@ def _denominator(step: AffineStep) -> int:
         whole = (mantissa * 2.0**53).astype(np.int64)
         some = whole != 0
         lowest = whole[some] & -whole[some]  # its only bit is the last one that is set
-        last = exponent[some] - 53 + np.log2(lowest.astype(np.float64)).astype(np.int64)
+        last = exponent[some] - 53 + np.frexp(lowest.astype(np.float64))[1] - 1
         bits = max(bits, -int(last.min(initial=0)))
     return 1 << bits
