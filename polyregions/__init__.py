@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from polyregions.certificate import Certificate as Certificate
     from polyregions.counting import Counts as Counts
     from polyregions.domain import Domain as Domain
+    from polyregions.domain import Plane as Plane
     from polyregions.errors import CertificateError as CertificateError
     from polyregions.errors import FormatError as FormatError
     from polyregions.errors import Interrupted as Interrupted
@@ -50,9 +51,10 @@ _HOMES = {
     "Interrupted": "errors",
     "LimitError": "errors",
     "LoweringError": "errors",
+    "MissingPackageError": "errors",
     "Network": "network",
     "Partition": "partition",
-    "MissingPackageError": "errors",
+    "Plane": "domain",
     "PolyregionsError": "errors",
     "Progress": "progress",
     "RegionCount": "partition",

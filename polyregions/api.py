@@ -47,9 +47,10 @@ def partition(
     ----------
     model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
         A piecewise-linear network, with two inputs or a slice; see `lower` for what is taken.
-    domain : (lo, hi), (xmin, ymin, xmax, ymax) or shapely.Polygon
-        A square, a box or a convex polygon. Its float64 coordinates are taken as exact. Unless
-        given it is the square (-1, 1), or the frame of a slice that has one.
+    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely.Polygon or None
+        A square, a box or a convex polygon. Its float64 coordinates are taken as exact. None is
+        the whole plane. Unless given it is the square (-1, 1), or the frame of a slice that has
+        one.
     slice : Slice, optional
         The plane of the input space that the domain lies in. For a torch module, its points
         should have the shape of the module's input.

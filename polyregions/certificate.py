@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyregions import cycles, exact
+from polyregions.domain import Plane
 from polyregions.errors import CertificateError
 from polyregions.measure import RELATIVE_ERROR
 from polyregions.network import FloatArray, IntArray
@@ -427,6 +428,11 @@ def _total_area(part: Partition) -> tuple[Fraction, Fraction]:
             _, _, ex, ey = filters.scales(part.domain.xy)
             unit = Fraction(2) ** (-ex - ey - 1)
             return Fraction(float(sums[0])) * unit, Fraction(float(sums[1])) * unit
+    if isinstance(part.domain, Plane) and do_sides_match(part):
+        # Seen from both its faces an edge counts once each way, so what is left is the border.
+        cycle = _border_cycle(part)
+        if cycle is not None:
+            return exact.area([part.vertex_exact[v] for v in cycle.tolist()]), Fraction(0)
     return exact.total(exact.area(part.exact_polygon(f)) for f in range(part.n_faces)), Fraction(0)
 
 

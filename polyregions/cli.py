@@ -86,10 +86,14 @@ def _count(args: argparse.Namespace) -> int:
     if args.json:
         _print_json(_facts(args, part) | ({"certificate": _checks(part)} if certificate else {}))
     else:
-        smallest, _ = _smallest_and_largest(part)
-        x, y = _face(part, smallest)["centroid"]
         print(part)
-        print(f"  the smallest face is number {smallest}, around ({x:.6g}, {y:.6g})")
+        if isinstance(part.domain, pr.Plane):
+            size = float(part.bounding_square())
+            print(f"  lines meet up to {size:.6g} away from the origin, by the larger coordinate")
+        if not part.face_is_unbounded.all():
+            smallest, _ = _smallest_and_largest(part)
+            x, y = _face(part, smallest)["centroid"]
+            print(f"  the smallest face is number {smallest}, around ({x:.6g}, {y:.6g})")
         if part.n_units:
             from polyregions.engines import faces_by_layer
 
@@ -305,7 +309,16 @@ def _facts(args: argparse.Namespace, part: pr.Partition) -> dict[str, Any]:
     counts = faces_by_layer(part)
     units = part.unit_layer.tolist()
     widths = [units.count(layer) for layer in range(len(counts))]
-    smallest, largest = _smallest_and_largest(part)
+    extremes: dict[str, Any] = {"smallest_face": None, "largest_face": None}
+    if not part.face_is_unbounded.all():
+        extremes = {
+            name: _face(part, f)
+            for name, f in zip(extremes, _smallest_and_largest(part), strict=True)
+        }
+    unbounded: dict[str, Any] = {}
+    if isinstance(part.domain, pr.Plane):
+        unbounded["unbounded_faces"] = int(part.face_is_unbounded.sum())
+        unbounded["bounding_square"] = _as_float(part.bounding_square())
     return {
         "polyregions": pr.__version__,
         "model": args.model,
@@ -316,15 +329,17 @@ def _facts(args: argparse.Namespace, part: pr.Partition) -> dict[str, Any]:
         "vertices": part.n_vertices,
         "edges": part.n_edges,
         "faces": part.n_faces,
+        **unbounded,
         "units": part.n_units,
         "outputs": part.n_outputs,
         "layers": _layer_facts(widths, counts),
-        "smallest_face": _face(part, smallest),
-        "largest_face": _face(part, largest),
+        **extremes,
     }
 
 
 def _domain_facts(domain: pr.Domain) -> dict[str, Any]:
+    if isinstance(domain, pr.Plane):
+        return {"plane": True, "bounds": None}
     facts: dict[str, Any] = {"bounds": domain.bounds}
     return facts if domain.is_box else facts | {"corners": domain.xy.tolist()}
 
@@ -347,13 +362,16 @@ def _layer_facts(widths: Sequence[int], counts: Sequence[int]) -> list[dict[str,
 
 
 def _smallest_and_largest(part: pr.Partition) -> tuple[int, int]:
+    """Of the bounded faces, of which there must be one."""
     try:
         areas = part.areas
     except OverflowError:  # too large for float64
-        all_exact = [_exact_area(part, f) for f in range(part.n_faces)]
-        return all_exact.index(min(all_exact)), all_exact.index(max(all_exact))
+        bounded = (~part.face_is_unbounded).nonzero()[0].tolist()
+        all_exact = {_exact_area(part, f): f for f in reversed(bounded)}
+        return all_exact[min(all_exact)], all_exact[max(all_exact)]
+    bounded = areas[~part.face_is_unbounded]
     # Rounding keeps the order, but may make areas equal.
-    smallest, largest = (areas == extreme for extreme in (areas.min(), areas.max()))
+    smallest, largest = (areas == extreme for extreme in (bounded.min(), bounded.max()))
     return (
         min(smallest.nonzero()[0].tolist(), key=lambda f: _exact_area(part, f)),
         max(largest.nonzero()[0].tolist(), key=lambda f: _exact_area(part, f)),

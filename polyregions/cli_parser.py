@@ -206,8 +206,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--domain",
         type=_domain,
         metavar="LO HI",
-        help="the square to partition, or XMIN YMIN XMAX YMAX for a box (default: -1 1, or with "
-        "--slice data:FILE.npy a square around the points)",
+        help="the square to partition, or XMIN YMIN XMAX YMAX for a box, or `plane` for the whole "
+        "plane (default: -1 1, or with --slice data:FILE.npy a square around the points)",
     )
     parser.add_argument(
         "--slice",
@@ -281,7 +281,7 @@ def join_domain(arguments: list[str]) -> list[str]:
     while rest:
         argument = rest.pop()
         if argument == "--domain":
-            numbers = []
+            numbers = [rest.pop()] if rest and rest[-1] == "plane" else []
             while rest and _is_number(rest[-1]):
                 numbers.append(rest.pop())
             argument = f"--domain={','.join(numbers)}"
@@ -297,10 +297,14 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _domain(text: str) -> tuple[float, ...]:
+def _domain(text: str) -> Any:
+    if text == "plane":
+        from polyregions.domain import Plane
+
+        return Plane()
     numbers = text.split(",") if text else []
     if len(numbers) not in (2, 4) or not all(map(_is_number, numbers)):
-        raise argparse.ArgumentTypeError("takes LO HI or XMIN YMIN XMAX YMAX")
+        raise argparse.ArgumentTypeError("takes LO HI or XMIN YMIN XMAX YMAX, or plane")
     return tuple(map(float, numbers))
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from polyregions.network import FloatArray, exact_float64
+from polyregions.network import FloatArray, IntArray, exact_float64
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,12 @@ class Domain:
         corners = {(xmin, ymin), (xmax, ymin), (xmax, ymax), (xmin, ymax)}
         return len(self.xy) == 4 and {(float(x), float(y)) for x, y in self.xy} == corners
 
+    @cached_property
+    def tiling(self) -> Tiling:
+        """The convex faces that engines start from: here the polygon itself."""
+        corner = np.arange(len(self.xy), dtype=np.int32)
+        return Tiling.of(self.xy, [corner.tolist()])
+
     @property
     def exact_area(self) -> Fraction:
         """The area, exactly."""
@@ -68,13 +77,168 @@ class Domain:
         return f"convex polygon with {len(self.xy)} corners"
 
 
+class Plane(Domain):
+    """The whole plane.
+
+    Engines work in a box that is so large that nothing changes beyond it: there all vertices on
+    its border move straight on as it grows (`docs/exactness.md` has the proof). They choose it.
+
+    Parameters
+    ----------
+    half_width : float
+        A power of two. The box is ``[-half_width, half_width]^2``; asked for, the least that
+        will do.
+    rings : sequence of float
+        Half-widths of boxes within it, powers of two, increasing. Engines start from the
+        innermost one and from the rings around it, each cut into four along the diagonals, so
+        that coordinates near the origin are not interpolated between far ends.
+
+    Attributes
+    ----------
+    xy : (4, 2) float64
+        Corners of the box, counter-clockwise. Read-only.
+    rings : tuple of float
+
+    Raises
+    ------
+    ValueError
+        If a half-width is no power of two, or they do not increase.
+
+    Examples
+    --------
+    >>> import polyregions as pr
+    >>> lines = [([[1, 0], [0, 1], [1, 1]], [0, 0, -1]), ([[1, 1, 1]], [0])]
+    >>> part = pr.partition(lines, domain=None)  # three lines
+    >>> part.domain
+    the whole plane
+    >>> len(part), int(part.face_is_unbounded.sum())
+    (7, 6)
+    """
+
+    rings: tuple[float, ...]
+
+    def __init__(self, half_width: float = 2.0**-960, rings: Sequence[float] = ()) -> None:
+        widths = [*map(float, rings), float(half_width)]
+        for width in widths:
+            if not (0 < width < np.inf and np.frexp(width)[0] == 0.5):
+                raise ValueError(f"half-widths of a Plane are powers of two, got {width!r}")
+        if any(b <= a for a, b in pairwise(widths)):
+            raise ValueError(f"half-widths of a Plane must increase, got {widths}")
+        object.__setattr__(self, "rings", tuple(widths[:-1]))
+        super().__init__(_square(widths[-1]))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Plane, (self.half_width, self.rings)
+
+    @property
+    def half_width(self) -> float:
+        """Half of the box's width; vertices at infinity are held on its border."""
+        return float(self.xy[2, 0])
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """The innermost box, and four trapezoids for each ring around it."""
+        boxes = [self.half_width, *reversed(self.rings)]
+        return _ring_tiling(boxes, with_centre=True)
+
+    def __repr__(self) -> str:
+        return "the whole plane"
+
+
+class Ring(Domain):
+    """A box without a smaller one inside, as four trapezoids to start from; for engines.
+
+    Parameters
+    ----------
+    half_width, inner : float
+        Of the two boxes around the origin.
+    """
+
+    _inner: float
+
+    def __init__(self, half_width: float, inner: float) -> None:
+        super().__init__(_square(half_width))
+        object.__setattr__(self, "_inner", inner)
+
+    @cached_property
+    def tiling(self) -> Tiling:
+        """Four trapezoids."""
+        return _ring_tiling([float(self.xy[2, 0]), self._inner], with_centre=False)
+
+
+def _ring_tiling(half_widths: Sequence[float], *, with_centre: bool) -> Tiling:
+    """Rings between boxes, from the outermost one, and perhaps the box in their middle."""
+    last = 4 * (len(half_widths) - 1)
+    faces = [
+        [n + i, n + j, n + j + 4, n + i + 4]
+        for n in range(0, last, 4)
+        for i, j in pairwise([0, 1, 2, 3, 0])
+    ]
+    if with_centre:
+        faces.append([last + i for i in range(4)])
+    return Tiling.of(np.concatenate([_square(w) for w in half_widths]), faces[::-1])
+
+
+@dataclass(frozen=True, eq=False)
+class Tiling:
+    """Convex faces that share vertices and edges and fill a domain.
+
+    Attributes
+    ----------
+    xy : (V, 2) float64
+        Vertices; the first K are the corners of the domain.
+    face_offsets : (F + 1,) int32
+    face_vertices : int32
+        The vertices of all faces, each counter-clockwise.
+    edge_vertices : (E, 2) int32
+        The first K edges are the sides of the domain, each from its corner to the next one. The
+        others are seams, which an engine takes away again in the end.
+    edge_faces : (E, 2) int32
+        The faces on the left and right of each edge; -1 outside, never on the left.
+    """
+
+    xy: FloatArray
+    face_offsets: IntArray
+    face_vertices: IntArray
+    edge_vertices: IntArray
+    edge_faces: IntArray
+
+    @staticmethod
+    def of(xy: FloatArray, faces: Sequence[Sequence[int]]) -> Tiling:
+        """Find the edges of faces."""
+        left: dict[tuple[int, int], int] = {}
+        for f, face in enumerate(faces):
+            left.update(dict.fromkeys(pairwise([*face, face[0]]), f))
+        sides = sorted((a, b) for a, b in left if (b, a) not in left)
+        edges = sides + [(a, b) for a, b in left if a < b and (b, a) in left]
+        right = [left.get((b, a), -1) for a, b in edges]
+        return Tiling(
+            xy=xy,
+            face_offsets=np.cumsum([0, *map(len, faces)], dtype=np.int32),
+            face_vertices=np.array([v for face in faces for v in face], dtype=np.int32),
+            edge_vertices=np.array(edges, dtype=np.int32),
+            edge_faces=np.array([[left[e] for e in edges], right], dtype=np.int32).T,
+        )
+
+    @property
+    def n_faces(self) -> int:
+        """F."""
+        return len(self.face_offsets) - 1
+
+    @property
+    def n_sides(self) -> int:
+        """K."""
+        return int((self.edge_faces[:, 1] < 0).sum())
+
+
 def as_domain(domain: Any) -> Domain:
     """Read a domain in any of its forms.
 
     Parameters
     ----------
-    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely.Polygon or Domain
-        A square ``[lo, hi]^2``, a box, or a convex polygon without holes.
+    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely.Polygon, Domain or None
+        A square ``[lo, hi]^2``, a box, or a convex polygon without holes; None for the whole
+        plane.
 
     Raises
     ------
@@ -85,6 +249,8 @@ def as_domain(domain: Any) -> Domain:
     """
     if isinstance(domain, Domain):
         return domain
+    if domain is None:
+        return Plane()
     if hasattr(domain, "geom_type"):
         return _from_shapely(domain)
     try:
@@ -93,8 +259,8 @@ def as_domain(domain: Any) -> Domain:
         numbers = np.empty(0, dtype=object)
     if numbers.shape not in ((2,), (4,)) or numbers.dtype.kind not in "iuf":
         raise TypeError(
-            "domain must be (lo, hi), (xmin, ymin, xmax, ymax) or a convex shapely.Polygon, "
-            f"got {domain!r}"
+            "domain must be (lo, hi), (xmin, ymin, xmax, ymax), a convex shapely.Polygon, or None "
+            f"for the whole plane, got {domain!r}"
         )
     values = exact_float64(numbers, "domain").tolist()
     xmin, ymin, xmax, ymax = values if len(values) == 4 else (values[0], values[0], *values[1:] * 2)
@@ -104,6 +270,11 @@ def as_domain(domain: Any) -> Domain:
     if xmin == xmax or ymin == ymax:
         raise ValueError(f"domain {form} has no area: {domain!r}")
     return Domain(np.array([(xmin, ymin), (xmax, ymin), (xmax, ymax), (xmin, ymax)]))
+
+
+def _square(half_width: float) -> FloatArray:
+    w = half_width
+    return np.array([(-w, -w), (w, -w), (w, w), (-w, w)])
 
 
 def _from_shapely(polygon: Any) -> Domain:

@@ -81,13 +81,17 @@ def filtered_areas(part: Partition) -> tuple[FloatArray, FloatArray, int]:
 def smallest_and_largest(part: Partition) -> tuple[str, str]:
     """The areas of the smallest and the largest face as texts of three digits, all of them right.
 
-    Works for areas of any size, also beyond the range of float64.
+    Works for areas of any size, also beyond the range of float64. Unbounded faces are left out;
+    if there are no others, both are "none".
     """
-    area, bound, exponent = filtered_areas(part)
-    power = Fraction(2) ** exponent
+    bounded = np.flatnonzero(~part.face_is_unbounded)
+    if not len(bounded):
+        return "none", "none"
+    area, bound, exponent = filtered_areas(part._shown)
+    area, bound, power = area[bounded], bound[bounded], Fraction(2) ** exponent
 
-    def exactly(f: int) -> Fraction:
-        return exact.area(part.exact_polygon(f)) / power
+    def exactly(i: int) -> Fraction:
+        return exact.area(part.exact_polygon(int(bounded[i]))) / power
 
     return (
         _least(area, bound, exactly, power),

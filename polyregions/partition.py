@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
-from polyregions import cycles, exact, location
-from polyregions.domain import Domain
+from polyregions import cycles, exact, infinity, location
+from polyregions.domain import Domain, Plane
 from polyregions.exact import Triple
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.slice import Slice
@@ -55,7 +55,7 @@ class Partition:
     Attributes
     ----------
     domain : Domain
-        The polygon that is partitioned.
+        The polygon that is partitioned, or the whole plane.
     vertex_xy : (V, 2) float64
         Coordinates of the vertices, rounded.
     vertex_error : (V, 2) float64
@@ -212,7 +212,8 @@ class Partition:
     def _measured_areas(self) -> tuple[FloatArray, FloatArray]:
         from polyregions import measure
 
-        areas, errors = measure.areas(self)
+        areas, errors = measure.areas(self._shown)
+        areas[self.face_is_unbounded], errors[self.face_is_unbounded] = np.inf, 0.0
         return _read_only(areas), _read_only(errors)
 
     @property
@@ -220,7 +221,8 @@ class Partition:
         """(F,) float64: the area of every face, within `area_error` of the exact one.
 
         The rational engine's are rounded once from the exact areas. Others are computed from the
-        rounded corners, and exactly where those are not good enough; all are positive.
+        rounded corners, and exactly where those are not good enough; all are positive. Unbounded
+        faces of the whole plane have infinite areas.
 
         Raises
         ------
@@ -246,16 +248,18 @@ class Partition:
         rounded corners. Each is in the closed face: what is not proven to be so by float64 is
         worked out exactly, and moved to a float64 point nearby where rounding led out of a thin
         face. A face too thin for float64 may hold no such point; then it is the rounded one.
+        For an unbounded face of the whole plane it is that of the part that pictures show.
         """
         from polyregions import measure
 
-        return _read_only(measure.centroids(self))
+        return _read_only(measure.centroids(self._shown))
 
     @cached_property
     def polygons(self) -> np.ndarray[Any, np.dtype[np.object_]]:
         """(F,) array of shapely polygons, with the rounded coordinates of `vertex_xy`.
 
         A face thinner than the errors of its corners may come out as an invalid polygon.
+        Unbounded faces of the whole plane end at the border of the box of `domain.half_width`.
         """
         import shapely
 
@@ -277,6 +281,101 @@ class Partition:
 
         polygon: Polygon = shapely.Polygon(self.vertex_xy[self.face(f)])
         return polygon
+
+    # -- the whole plane -----------------------------------------------------------------------
+
+    @cached_property
+    def vertex_is_infinite(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(V,) bool: whether a vertex is at infinity, in a partition of the whole plane.
+
+        Such vertices are held on the border of a box, `domain.half_width` away from the origin:
+        the box's four corners, and a vertex where each line leaves.
+        """
+        infinite = np.zeros(self.n_vertices, dtype=np.bool_)
+        if isinstance(self.domain, Plane):
+            infinite[self.edge_vertices[~self.is_inner]] = True
+        return _read_only(infinite)
+
+    @cached_property
+    def face_is_unbounded(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(F,) bool: whether a face goes to infinity, in a partition of the whole plane."""
+        corner = self.vertex_is_infinite[self.face_vertices]
+        return _read_only(np.logical_or.reduceat(corner, self.face_offsets[:-1]))
+
+    @cached_property
+    def vertex_direction(self) -> FloatArray:
+        """(V, 2) float64: where a vertex at infinity lies; zero for finite vertices.
+
+        The larger coordinate is 1 or -1, the other is that of the exact direction, rounded once.
+
+        Examples
+        --------
+        >>> import polyregions as pr
+        >>> part = pr.partition([([[1, 2]], [-4]), ([[1]], [0])], domain=None)  # x + 2y = 4
+        >>> leaves = ~(abs(part.vertex_direction) == 1).all(axis=1)  # not the box's corners
+        >>> part.vertex_direction[leaves].tolist()
+        [[1.0, -0.5], [-1.0, 0.5]]
+        """
+        return _read_only(
+            self._outside.directions if self._outside else np.zeros_like(self.vertex_xy)
+        )
+
+    def rays(self, f: int) -> list[infinity.Ray]:
+        """What goes to infinity of the border of face `f`, counter-clockwise.
+
+        Two rays, or a whole line, or two lines for a strip; nothing for a bounded face, and for
+        the plane itself.
+
+        Examples
+        --------
+        >>> import polyregions as pr
+        >>> cross = [([[1, 0], [0, 1]], [-1, -2]), ([[1, 1]], [0])]  # x = 1 and y = 2
+        >>> part = pr.partition(cross, domain=None)
+        >>> for ray in part.rays(int(part.locate([5, 5]))):
+        ...     print(ray.point, ray.direction, ray.is_line)
+        [1. 2.] [1. 0.] False
+        [1. 2.] [0. 1.] False
+        """
+        return self._outside.rays(range(self.n_faces)[f]) if self._outside else []
+
+    def bounding_square(self) -> Fraction:
+        """How far out there is structure: the smallest square around the origin with all of it.
+
+        Returns
+        -------
+        Fraction
+            The exact half-width of the smallest square around the origin that holds every finite
+            vertex; 0 if there is none. Beyond it lines only run on, without meeting.
+
+        Raises
+        ------
+        ValueError
+            If the domain is bounded, so that nobody knows what is beyond.
+
+        Examples
+        --------
+        >>> import polyregions as pr
+        >>> lines = [([[1, 1], [2, -1]], [-1, 0]), ([[1, 1]], [0])]  # they meet in (1/3, 2/3)
+        >>> pr.partition(lines, domain=None).bounding_square()
+        Fraction(2, 3)
+        """
+        from polyregions.analysis.extent import extent
+
+        if not isinstance(self.domain, Plane):
+            raise ValueError(
+                "the domain is bounded, so there may be more beyond it; take domain=None, the "
+                "whole plane, or see polyregions.analysis.extent for what is in the domain"
+            )
+        return extent(self).half_width
+
+    @cached_property
+    def _outside(self) -> infinity.Outside | None:
+        return infinity.Outside(self) if isinstance(self.domain, Plane) else None
+
+    @cached_property
+    def _shown(self) -> Partition:
+        """What pictures show: of the whole plane a box around the bounded part."""
+        return self._outside.shown() if self._outside else self
 
     # -- edges ---------------------------------------------------------------------------------
 
@@ -347,7 +446,13 @@ class Partition:
         1
         """
         xy = _as_points(points)
-        return self._locator.locate(xy.reshape(-1, 2)).reshape(xy.shape[:-1])
+        flat = xy.reshape(-1, 2)
+        found = self._locator.locate(flat)
+        if self._outside:  # lines run on
+            far = np.abs(flat).max(axis=1, initial=0.0)
+            beyond = (far > self.domain.bounds[2]) & (far < np.inf)
+            found[beyond] = self._outside.locate(flat[beyond])
+        return found.reshape(xy.shape[:-1])
 
     @cached_property
     def _locator(self) -> location.Locator:
@@ -584,15 +689,18 @@ class Partition:
 
         count = self.count()
         smallest, largest = measure.smallest_and_largest(self)
+        n_unbounded = int(self.face_is_unbounded.sum())
+        unbounded = f", {n_unbounded:,} of them unbounded" if n_unbounded else ""
+        bounded = "bounded face" if n_unbounded else "face"
         return "\n".join(
             [
                 f"Partition of {self._place()} by {self._layers()}",
                 f"  {_number(self.n_vertices, 'vertex', 'vertices')}, "
-                f"{_number(self.n_edges, 'edge')}, {_number(self.n_faces, 'face')}",
+                f"{_number(self.n_edges, 'edge')}, {_number(self.n_faces, 'face')}{unbounded}",
                 f"  {_number(count.activation_regions, 'activation region')}",
                 f"  {_number(count.linear_regions, 'linear region')}",
                 f"  {_number(count.affine_pieces, 'affine piece')}",
-                f"  smallest face {smallest}, largest {largest}",
+                f"  smallest {bounded} {smallest}, largest {largest}",
             ]
         )
 

@@ -31,11 +31,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from flint import fmpz, fmpz_mat
 
-from polyregions.domain import Domain
+from polyregions.domain import Domain, Plane
 from polyregions.errors import LimitError
 from polyregions.exact import Triple, cross, dot, meet, point, rounded, rounding_error
-from polyregions.network import Activation, Affine, AffineStep, Maximum, Network
+from polyregions.network import Activation, Affine, AffineStep, Maximum, Network, Step
 from polyregions.partition import Partition
+
+# Half-widths of the boxes that stand for the plane: the first, by which each next one is larger.
+_FIRST_BOX, _LAST_BOX = 2.0**32, 2.0**960
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,10 @@ class Values:
         scale = max(part.scale for part in parts)
         rows = [row for part in parts for row in (part.matrix * (scale // part.scale)).tolist()]
         return Values(_matrix(rows), scale)
+
+
+# The inputs, as functions of themselves.
+_INPUTS = Values(fmpz_mat([[1, 0, 0], [0, 1, 0]]), 1)
 
 
 @dataclass(frozen=True)
@@ -86,24 +93,39 @@ def subdivide(network: Network, domain: Domain, *, max_regions: int) -> Partitio
     OverflowError
         If a coordinate or a coefficient of a map is too large for float64.
     """
-    assert network.sources is not None
-    identity = Values(fmpz_mat([[1, 0, 0], [0, 1, 0]]), 1)
-    corners = tuple(point(x, y) for x, y in domain.xy.tolist())
-    faces = [Face(corners, b"", {0: identity})]
-    counts: list[int] = []
     tally = Tally()
+    if not isinstance(domain, Plane):
+        return _assemble(_faces(network, domain, max_regions, tally), network, domain, tally)
+    # A box that is large enough for the whole plane. Integers do not mind how large.
+    half_width = max(domain.half_width, _FIRST_BOX)
+    steps = [_in_integers(step) for step in network.steps]
+    while True:
+        domain = Plane(half_width)
+        faces = _faces(network, domain, max_regions, tally)
+        if all(_is_steady(face, network, steps, int(half_width)) for face in faces):
+            return _assemble(faces, network, domain, tally)
+        half_width *= _FIRST_BOX
+        if half_width > _LAST_BOX:
+            raise OverflowError(
+                f"the plane has structure farther than {_LAST_BOX:.3g} away from the origin, too "
+                "far for float64 coordinates; take a bounded domain, or scale the weights"
+            )
+
+
+def _faces(network: Network, domain: Domain, max_regions: int, tally: Tally) -> list[Face]:
+    assert network.sources is not None
+    corners = tuple(point(x, y) for x, y in domain.xy.tolist())
+    faces = [Face(corners, b"", {0: _INPUTS})]
+    counts: list[int] = []
     for i, (step, sources) in enumerate(zip(network.steps, network.sources, strict=True)):
         needed = {value for taken in network.sources[i + 1 :] for value in taken}
-        if isinstance(step, AffineStep):
-            integers = IntegerAffine.of(step)
+        layer = _in_integers(step)
+        if isinstance(layer, IntegerAffine):
             faces = [
-                f.behind(i + 1, integers(Values.join([f.values[v] for v in sources])), needed)
+                f.behind(i + 1, layer(Values.join([f.values[v] for v in sources])), needed)
                 for f in faces
             ]
             continue
-        layer = (
-            IntegerActivation.of(step) if isinstance(step, Activation) else IntegerMaximum.of(step)
-        )
         try:
             cut_up = _subdivide_layer(faces, layer, sources, max_regions, tally)
             faces = [face.behind(i + 1, made, needed) for face, made in cut_up]
@@ -117,7 +139,75 @@ def subdivide(network: Network, domain: Domain, *, max_regions: int) -> Partitio
                 layer=len(counts),
             ) from None
         counts.append(len(faces))
-    return _assemble(faces, network, domain, tally)
+    return faces
+
+
+def _in_integers(step: Step) -> IntegerAffine | IntegerActivation | IntegerMaximum:
+    if isinstance(step, AffineStep):
+        return IntegerAffine.of(step)
+    return IntegerActivation.of(step) if isinstance(step, Activation) else IntegerMaximum.of(step)
+
+
+def _is_steady(
+    face: Face,
+    network: Network,
+    steps: Sequence[IntegerAffine | IntegerActivation | IntegerMaximum],
+    size: int,
+) -> bool:
+    """Whether a face of a box stays what it is, however large the box becomes.
+
+    As the box grows, the face's corners on its border move along their lines. The face stays as
+    long as every unit stays on its piece at these corners, and none of them comes to a corner of
+    the box. All this is linear in the size of the box.
+    """
+    assert network.sources is not None
+    ways = _ways_out(face.polygon, size)
+    if ways is None:
+        return False
+    values, n_before = {0: _INPUTS}, 0
+    for i, (layer, sources) in enumerate(zip(steps, network.sources, strict=True)):
+        given = Values.join([values[v] for v in sources])
+        if isinstance(layer, IntegerAffine):
+            values[i + 1] = layer(given)
+            continue
+        pieces = face.pattern[n_before : n_before + layer.n_units]
+        n_before += layer.n_units
+        holds = layer.what_holds(given, pieces)
+        if any(a * dx + b * dy < 0 for a, b, _ in holds for dx, dy in ways):
+            return False
+        values[i + 1] = layer.behind(given, pieces)
+    return True
+
+
+def _ways_out(polygon: Sequence[Triple], size: int) -> list[tuple[int, int]] | None:
+    """The directions in which corners on the border of a box move; None if they leave its sides.
+
+    ::
+
+         -----x-------x------   Two lines that meet in the border part beyond it. Then some face
+          <- | face  | ->      has no side on the border, or one that a line ends which leads
+                               to another side in the end.
+    """
+    sides = [
+        {(axis, sign) for axis in (0, 1) for sign in (-1, 1) if p[axis] == sign * size * p[2]}
+        for p in polygon
+    ]
+    ways = []
+    for i, (p, mine) in enumerate(zip(polygon, sides, strict=True)):
+        for j in (i - 1, (i + 1) % len(polygon)):
+            if mine and not mine & sides[j]:
+                q = polygon[j]
+                way = p[0] * q[2] - q[0] * p[2], p[1] * q[2] - q[1] * p[2]
+                ahead = [sign * way[axis] for axis, sign in mine]
+                if min(ahead) < max(map(abs, way)):
+                    return None
+                ways.append(way)
+        if len(mine) == 2:
+            dx, dy = (sign for _, sign in sorted(mine))
+            ways.append((dx, dy))
+        elif mine and not any(mine & sides[j] for j in (i - 1, (i + 1) % len(polygon))):
+            return None
+    return ways
 
 
 @dataclass
@@ -236,12 +326,46 @@ class IntegerActivation:
             found.append((piece, bytes(pattern), Values(_matrix(values), self.one * scale)))
         return found
 
+    def what_holds(self, given: Values, pattern: bytes) -> Iterator[Triple]:
+        """Functions that are not negative where units have the given pieces."""
+        seen = [0] * self.n_units  # breakpoints of each unit, which come in increasing order
+        for unit, n, d in self.thresholds:
+            sign = 1 if pattern[unit] > seen[unit] else -1
+            seen[unit] += 1
+            a, b, c = (int(given.matrix[unit, j]) for j in range(3))
+            yield sign * d * a, sign * d * b, sign * (d * c - n * given.scale)
+
+    def behind(self, given: Values, pattern: bytes) -> Values:
+        """Values behind the layer where units have the given pieces."""
+        chosen = [pieces[k] for pieces, k in zip(self.pieces, pattern, strict=True)]
+        rows = zip(given.matrix.tolist(), chosen, strict=True)
+        values = [(a * x, a * y, a * c + b * given.scale) for (x, y, c), (a, b) in rows]
+        return Values(_matrix(values), self.one * given.scale)
+
 
 @dataclass(frozen=True)
 class IntegerMaximum:
     """A layer of units that take the largest of several values."""
 
     members: list[list[int]]
+
+    @property
+    def n_units(self) -> int:
+        return len(self.members)
+
+    def what_holds(self, given: Values, pattern: bytes) -> Iterator[Triple]:
+        """Functions that are not negative where units have the given pieces."""
+        rows = [(int(a), int(b), int(c)) for a, b, c in given.matrix.tolist()]
+        for members, k in zip(self.members, pattern, strict=True):
+            a, b, c = rows[members[k]]
+            for p, q, r in (rows[m] for m in members):
+                yield a - p, b - q, c - r
+
+    def behind(self, given: Values, pattern: bytes) -> Values:
+        """Values behind the layer where units have the given pieces."""
+        rows = given.matrix.tolist()
+        chosen = [rows[members[k]] for members, k in zip(self.members, pattern, strict=True)]
+        return Values(_matrix(chosen), given.scale)
 
     @staticmethod
     def of(layer: Maximum) -> IntegerMaximum:

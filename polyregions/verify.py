@@ -209,7 +209,8 @@ class _Verifier:
     def __init__(
         self, part: Partition, network: Network, forward: Forward, resolution: int
     ) -> None:
-        self.part = part
+        # Of the whole plane, what a box around all finite vertices shows: a part of every face.
+        self.part, self.whole = part._shown, part
         self.network = network
         self.forward = forward
         self.resolution = resolution
@@ -461,7 +462,7 @@ class _Verifier:
 
     def _complex(self) -> Check:
         """The faces must fit together, fill the domain and carry the labels of their edges."""
-        certificate = self.part.certificate
+        certificate = self.whole.certificate
         failures = list(certificate.failures)
         if not np.array_equal(self.part.unit_layer, self.network.unit_layer):
             failures.append("not so: units are numbered by the layers of the model")

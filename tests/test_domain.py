@@ -181,7 +181,6 @@ def test_bad_values(domain: object, message: str) -> None:
 @pytest.mark.parametrize(
     "domain",
     [
-        None,
         1.0,
         "ab",
         ("0", "1"),

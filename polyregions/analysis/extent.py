@@ -42,7 +42,8 @@ class Extent(NamedTuple):
 def extent(part: Partition) -> Extent:
     """Find the smallest centred square that holds every vertex not on the domain's border.
 
-    All that lies outside of it, within the domain, are lines that run on without meeting.
+    All that lies outside of it, within the domain, are lines that run on without meeting. Of a
+    partition of the whole plane, these are all vertices (`Partition.bounding_square`).
 
     Examples
     --------
@@ -52,10 +53,18 @@ def extent(part: Partition) -> Extent:
     >>> extent(part).half_width  # the two lines meet in (1/3, 2/3)
     Fraction(2, 3)
     """
+    inner = inner_vertices(part)
+    if not len(inner):
+        return Extent(Fraction(0), -1)
+    xy, error = np.abs(part.vertex_xy[inner]), part.vertex_error[inner]
+    with np.errstate(over="ignore"):
+        low = np.nextafter(xy - error, -np.inf).max(axis=1)
+        high = np.nextafter(xy + error, np.inf).max(axis=1)
+    # Only those that may be the farthest are worked out.
     reach = [
         (Fraction(max(abs(x), abs(y)), w), v)
-        for v in inner_vertices(part).tolist()
+        for v in inner[high >= low.max()].tolist()
         for x, y, w in [part.vertex_exact[v]]
     ]
-    half_width, vertex = max(reach, key=lambda r: (r[0], -r[1]), default=(Fraction(0), -1))
+    half_width, vertex = max(reach, key=lambda r: (r[0], -r[1]))
     return Extent(half_width, vertex)

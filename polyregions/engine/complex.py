@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,22 +75,39 @@ class Complex:
 
 
 def start(domain: Domain) -> tuple[Complex, IntArray]:
-    """The domain itself as one face, and the two sides that meet in each vertex."""
-    xy = domain.xy
-    k = len(xy)
-    corner = np.arange(k, dtype=INDEX)
+    """The faces that a domain starts with, and two of its lines that meet in each vertex.
+
+    Lines are numbered like the edges of the domain's tiling.
+    """
+    tiling = domain.tiling
+    xy, ev = tiling.xy, tiling.edge_vertices.astype(INDEX)
+    half_edge = {}
+    for e, (p, q) in enumerate(ev.tolist()):
+        half_edge[p, q], half_edge[q, p] = 2 * e, 2 * e + 1
+    cycles = np.split(tiling.face_vertices, tiling.face_offsets[1:-1])
     complex_ = Complex(
         vx=xy[:, 0].copy(),
         vy=xy[:, 1].copy(),
-        dx=np.zeros(k),
-        dy=np.zeros(k),
-        ev=np.stack([corner, np.roll(corner, -1)], axis=1),
-        ef=np.stack([np.zeros(k, dtype=INDEX), np.full(k, -1, dtype=INDEX)], axis=1),
-        edge_line=corner,
-        face_start=np.array([0, k], dtype=INDEX),
-        half_edges=2 * corner,
+        dx=np.zeros(len(xy)),
+        dy=np.zeros(len(xy)),
+        ev=ev,
+        ef=tiling.edge_faces.astype(INDEX),
+        edge_line=np.arange(len(ev), dtype=INDEX),
+        face_start=tiling.face_offsets.astype(INDEX),
+        half_edges=np.array(
+            [half_edge[p, q] for c in map(np.ndarray.tolist, cycles) for p, q in _sides(c)],
+            dtype=INDEX,
+        ),
     )
-    return complex_, np.stack([np.roll(corner, 1), corner], axis=1)
+    lines = indices(len(xy), 2)  # the sides that meet in a corner of a convex face
+    for cycle in map(np.ndarray.tolist, cycles):
+        for (o, p), (_, q) in zip(_sides([cycle[-1], *cycle[:-1]]), _sides(cycle), strict=True):
+            lines[p] = half_edge[o, p] >> 1, half_edge[p, q] >> 1
+    return complex_, lines
+
+
+def _sides(cycle: list[int]) -> list[tuple[int, int]]:
+    return list(pairwise([*cycle, cycle[0]]))
 
 
 def part_of(whole: Complex, begin: int, end: int) -> tuple[Complex, IntArray]:

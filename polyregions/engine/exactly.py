@@ -1,8 +1,8 @@
 """Lines and vertices in integers, worked out when a decision needs them.
 
-A vertex is where two lines meet, and a line is a side of the domain or the zero line of one unit
-on one face. A face knows its parent in the layer before and the pieces of that layer's units, so
-that its exact affine map can be had at any time.
+A vertex is where two lines meet, and a line is a side of the domain, a seam in it, or the zero
+line of one unit on one face. A face knows its parent in the layer before and the pieces of that
+layer's units, so that its exact affine map can be had at any time.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Provenance:
     line_face, line_number : list of int32 arrays
         For each activation layer, the face before it and the line of the layer that each cut of
         a face is made by. Cuts are numbered through all layers, from K, the number of the
-        domain's sides.
+        domain's sides and seams.
     face_start : list of (F_l,) int32
         For each activation layer, the first final face inside each face before the layer. Final
         faces inside one face follow each other.
@@ -64,9 +64,10 @@ class Provenance:
     pieces: list[ByteArray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        corners = [point(x, y) for x, y in self.domain.xy.tolist()]
+        tiling = self.domain.tiling
+        ends = [point(x, y) for x, y in tiling.xy.tolist()]
         self._sides = [
-            _primitive(cross(p, q)) for p, q in zip(corners, corners[1:] + corners[:1], strict=True)
+            _primitive(cross(ends[p], ends[q])) for p, q in tiling.edge_vertices.tolist()
         ]
         self._first_unit = [0, *accumulate(layer.n_units for layer in self.layers)]
         self._line_start = list(accumulate(map(len, self.line_face), initial=self.n_sides))
@@ -86,7 +87,7 @@ class Provenance:
 
     @property
     def n_sides(self) -> int:
-        """K."""
+        """K, seams between the faces that the domain starts with included."""
         return len(self._sides)
 
     @property
@@ -113,6 +114,11 @@ class Provenance:
         self._vertices = {
             int(number[v]): triple for v, triple in self._vertices.items() if number[v] >= 0
         }
+
+    def first_cut(self, level: int) -> int:
+        """The number of a layer's first cut."""
+        first: int = self._line_start[level]
+        return first
 
     def finish(self, face_pattern: ByteArray) -> None:
         """Keep the patterns of the final faces in place of the history of all faces."""
@@ -152,7 +158,7 @@ class Provenance:
         return row
 
     def cut(self, number: int) -> Triple:
-        """The line of a cut or of a side of the domain."""
+        """The line of a cut, or of a side of the domain or a seam."""
         if number < self.n_sides:
             return self._sides[number]
         level = bisect_right(self._line_start, number) - 1

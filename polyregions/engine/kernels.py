@@ -147,8 +147,8 @@ def add_column(target, v, column):
 def next_maps(
     begin_item, end_item, item_parent, item_child, prev_face, prev_group, prev_map, prev_eab,
     prev_ec, face_group, child_start, child_ref, pieces, slopes, intercepts, entry_start,
-    entry_line, member_start, member_unit, n_flips, budget, size_x, size_y, transposed,
-    transposed_error, bias, bias_error, has_error, out_face, out_group, out, eab, ec,
+    entry_line, member_start, member_unit, n_flips, budget, size_x, size_y, is_separate,
+    transposed, transposed_error, bias, bias_error, has_error, out_face, out_group, out, eab, ec,
 ):  # fmt: skip
     """Affine maps before the next activation, with error bounds, for some items of children.
 
@@ -164,7 +164,8 @@ def next_maps(
     every child's map is off by at most ``sum |W| m (E + kappa S)``, where kappa covers the
     roundings of the product and of all changes on the way (Higham 2002, section 3.1). Bounds are
     kept in `eab` for a x + b y and in `ec` for c where c is zero, so that networks without biases
-    know that it is; else `ec` holds the bound for all three together and `eab` is zero.
+    know that it is; else `ec` holds the bound for all three together and `eab` is zero, unless
+    bounds are to be separate.
     """
     m = transposed.shape[0]
     n = transposed.shape[1]
@@ -233,10 +234,11 @@ def next_maps(
                     errors[1, i] += lost
                     errors[3, i] += lost
         # One bound for a x + b y + c, unless c is known to be zero.
-        merged = bias_is_some
-        for at in range(n_active):
-            i = active[at]
-            merged = merged or errors[1, i] != 0.0 or values[2, i] != 0.0
+        merged = bias_is_some and not is_separate
+        if not is_separate:
+            for at in range(n_active):
+                i = active[at]
+                merged = merged or errors[1, i] != 0.0 or values[2, i] != 0.0
         if merged:
             for at in range(n_active):
                 i = active[at]

@@ -30,10 +30,15 @@ _BLOCK = 1 << 16
 
 @dataclass
 class Window:
-    """The domain's largest coordinates, which error bounds of maps refer to."""
+    """The coordinates that error bounds of maps refer to, for most domains the largest ones.
+
+    Where bounds are separate, that of c is never made to cover a and b as well. Then they hold
+    for vertices of any size, those beyond the window included, and are as good as these are small.
+    """
 
     x: float
     y: float
+    is_separate: bool = False
     inverse: tuple[float, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -98,9 +103,11 @@ class Level:
     is_given: bool  # there is nothing to work out
 
     @staticmethod
-    def first(layer: Layer, window: Window) -> Level:
-        """The domain itself, before the first layer."""
-        return Level._given(layer, window, _first_maps(layer, window), np.zeros(1, dtype=INDEX))
+    def first(layer: Layer, window: Window, n_faces: int) -> Level:
+        """The faces that a domain starts with, before the first layer."""
+        maps = _first_maps(layer, window)
+        maps.columns = np.repeat(maps.columns, n_faces, axis=0)
+        return Level._given(layer, window, maps, np.zeros(n_faces, dtype=INDEX))
 
     @staticmethod
     def behind(before: Level, split: Split, layer: Layer, *, room: int) -> Level:
@@ -203,7 +210,8 @@ class Level:
             prev.columns, prev.eab, prev.ec, self.before.group, split.child_start,
             split.child_ref, split.pieces, layer.slopes, layer.intercepts, split.entry_start,
             split.entry_line, layer.member_offsets, layer.member_unit, split.n_flips, self.budget,
-            self.window.x, self.window.y, following.transposed, following.transposed_error,
+            self.window.x, self.window.y, self.window.is_separate, following.transposed,
+            following.transposed_error,
             following.bias, following.bias_error, not following.is_exact, maps.first_face,
             maps.first_group, maps.columns, maps.eab, maps.ec,
         )  # fmt: skip

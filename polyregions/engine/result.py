@@ -10,7 +10,7 @@ from polyregions.domain import Domain
 from polyregions.engine import kernels
 from polyregions.engine.complex import INDEX, Complex
 from polyregions.engine.exactly import ExactVertices, Provenance
-from polyregions.engine.maps import Level, Maps
+from polyregions.engine.maps import Level, Maps, Window
 from polyregions.engine.pieces import affine_pieces
 from polyregions.engine.watch import Watch
 from polyregions.exact import rounded
@@ -30,15 +30,20 @@ def finish(
     domain: Domain,
     made: Provenance,
     watch: Watch,
+    faces: IntArray | None = None,
 ) -> Partition:
     """The partition that belongs to the last complex. `level` has the maps of the outputs.
 
     Both are of no use afterwards: the result is so large that what it is made from goes piece by
-    piece, as soon as it has been used.
+    piece, as soon as it has been used. If faces have been merged since the maps were made, `faces`
+    are some that were merged to each.
     """
     with watch.stage("maps"):
-        maps = output_maps(level, watch)
+        maps, group = output_maps(level, watch), level.group
         level.let_go()
+        if faces is not None:
+            maps = Maps(0, 0, maps.columns[faces], maps.eab, maps.ec)
+            group = group[faces]
     with watch.stage("labels"):
         pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
         made.finish(pattern)
@@ -48,8 +53,10 @@ def finish(
         vertex_xy = _pairs(watch, *complex_.hand_over("vx", "vy"))
         vertex_error = _pairs(watch, *complex_.hand_over("dx", "dy"))
     with watch.stage("affine pieces"):
-        face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made, watch)
-        weight, bias, weight_error, bias_error = _coefficients(maps, level, made, watch)
+        face_affine_piece = affine_pieces(maps, group, pattern, level.window, made, watch)
+        weight, bias, weight_error, bias_error = _coefficients(
+            maps, group, level.window, made, watch
+        )
     return Partition(
         domain=domain,
         vertex_xy=_frozen(vertex_xy),
@@ -138,20 +145,23 @@ def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance, watch: 
         edges = np.flatnonzero(edge_unit >= 0)
         edges = edges[is_doubtful[edge_unit[edges]]]
         edge_unit[edges] = first_difference(pattern, *complex_.ef[edges].T)
+    # Seams that were left, for a unit switches there.
+    seams = np.flatnonzero((edge_unit < 0) & (complex_.ef[:, 1] >= 0))
+    edge_unit[seams] = first_difference(pattern, *complex_.ef[seams].T)
     return edge_unit
 
 
 def _coefficients(
-    maps: Maps, level: Level, made: Provenance, watch: Watch
+    maps: Maps, group: IntArray, window: Window, made: Provenance, watch: Watch
 ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
     """Weights and biases, and bounds on their errors."""
-    columns, window = maps.columns, level.window
+    columns = maps.columns
     n_faces, _, n_outputs = columns.shape
     weight, weight_error = np.empty((2, n_faces, n_outputs, 2))
     bias, bias_error = np.empty((2, n_faces, n_outputs))
     bad = np.empty(n_faces, dtype=np.bool_)
     watch.call(
-        n_faces, _FACES, kernels.coefficients, columns, maps.eab, maps.ec, level.group, window.x,
+        n_faces, _FACES, kernels.coefficients, columns, maps.eab, maps.ec, group, window.x,
         window.y, weight, bias, weight_error, bias_error, bad,
     )  # fmt: skip
     # Where float64 overflowed on the way, the coefficients themselves may still fit.

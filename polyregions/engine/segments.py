@@ -10,6 +10,7 @@ state holds their differences too.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -110,6 +111,15 @@ class Switching:
         """(F, n) pieces of all values of the state from those of units, (F, n_units)."""
         raise NotImplementedError
 
+    def line_sides(
+        self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
+    ) -> np.ndarray[Any, np.dtype[np.int8]]:
+        """(F, L) what pieces of units, (F, n_units), say of L lines.
+
+        1 if the value is above the breakpoint, -1 if it is not, 0 if it may be either.
+        """
+        raise NotImplementedError
+
 
 class Elementwise(Switching):
     """Units that are functions of one value each; the rest of the state is carried on."""
@@ -122,6 +132,7 @@ class Elementwise(Switching):
         unit, number = np.nonzero(np.isfinite(activation.breakpoints))
         self.line_value = self.line_unit = unit.astype(np.int64)
         self.line_breakpoint = np.ascontiguousarray(activation.breakpoints[unit, number])
+        self._breakpoints = activation.breakpoints
 
     def unit_pieces(self, pieces: ByteArray) -> ByteArray:
         if pieces.shape[1] == self.n_units:
@@ -131,6 +142,12 @@ class Elementwise(Switching):
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         n_carried = len(self.slopes) - self.n_units
         return np.pad(pieces, ((0, 0), (0, n_carried))) if n_carried else pieces
+
+    def line_sides(
+        self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
+    ) -> np.ndarray[Any, np.dtype[np.int8]]:
+        below = (self._breakpoints[value] < breakpoint_[:, None]).sum(axis=1)
+        return np.where(pieces[:, value] > below, 1, -1).astype(np.int8)
 
 
 class Selection(Switching):
@@ -198,6 +215,14 @@ class Selection(Switching):
         chosen = self._number[np.arange(self.n_units), pieces]
         np.put_along_axis(state, chosen, 1, axis=1)
         return state
+
+    def line_sides(
+        self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
+    ) -> np.ndarray[Any, np.dtype[np.int8]]:
+        pair = value - self.n_members
+        chosen = pieces[:, self._unit[pair]]
+        wins, loses = chosen == self._second[pair], chosen == self._first[pair]
+        return wins.astype(np.int8) - loses.astype(np.int8)
 
 
 def cut(network: Network) -> tuple[list[Segment], list[Switching]]:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyregions.domain import Domain
+from polyregions.domain import Domain, Plane
 from polyregions.engine import complex as complexes
-from polyregions.engine import kernels
+from polyregions.engine import kernels, outer, seams
 from polyregions.engine.complex import Complex, TooManyError
 from polyregions.engine.crew import Crew
 from polyregions.engine.exactly import Provenance
@@ -110,15 +110,30 @@ def _watch(
 
 def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
     layers = compile_layers(network)
-    window = _window(domain)
+    if isinstance(domain, Plane):
+        domain = outer.fit(network, layers, domain, watch)
+    complex_, level, made = _go_through(network, layers, domain, watch)
+    if domain.tiling.n_faces == 1:
+        return finish(complex_, level, network, domain, made, watch)
+    with watch.stage("seams"):
+        complex_, made, faces = seams.dissolve_seams(complex_, made, watch)
+    return finish(complex_, level, network, domain, made, watch, faces)
+
+
+def _go_through(
+    network: Network, layers: list[Layer], domain: Domain, watch: Watch
+) -> tuple[Complex, Level, Provenance]:
+    """Subdivide the faces that a domain starts with by all layers."""
     complex_, vertex_lines = complexes.start(domain)
     made = Provenance(network, layers, domain, vertex_lines)
-    level = Level.first(layers[0], window)
+    level = Level.first(layers[0], _window(domain), complex_.n_faces)
     held = level.nbytes
     for number, layer in enumerate(layers[:-1]):
         watch.layer, watch.layer_name, watch.n_faces = number, _name(layer), complex_.n_faces
         complex_, split = _split(complex_, level, number, made, watch)
-        watch.counts.append(complex_.n_faces)
+        n_faces = _n_faces(complex_, made)
+        watch.check_faces(n_faces)
+        watch.counts.append(n_faces)
         watch.report(1.0)
         is_last = number + 2 == len(layers)
         room = 1 << 62 if is_last else _MAPS_ROOM - held
@@ -126,7 +141,13 @@ def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
         del split  # the level holds it as long as it is needed
         held += level.nbytes
         watch.held = complex_.nbytes + made.nbytes + held
-    return finish(complex_, level, network, domain, made, watch)
+    return complex_, level, made
+
+
+def _n_faces(complex_: Complex, made: Provenance) -> int:
+    """The number of faces, those counted as one that are on both sides of a seam."""
+    is_one = made.domain.tiling.n_faces == 1
+    return complex_.n_faces if is_one else seams.n_regions(complex_, made)
 
 
 def _split(
@@ -137,7 +158,6 @@ def _split(
         with watch.stage(ALL_PASSES):
             done = split_at_once(old, level, made, watch)
         if done:
-            watch.check_faces(done[0].n_faces)
             return done
     with watch.stage("maps and signs"):
         known = classify(old, level, level.window, watch)
@@ -147,14 +167,14 @@ def _split(
     with watch.stage("chords"):
         chords, inside = find_chords(old, number, entries, edges, level.window, made, watch)
     n_children = int(inside.children.sum(dtype=np.int64))
+    is_one = made.domain.tiling.n_faces == 1
     if not level.layer.has_false_lines:
-        watch.check_faces(n_children)
+        hidden = 0 if is_one else seams.most_hidden(old, edges.group_start, made)
+        watch.check_faces(n_children - hidden)
     sides = int(inside.sides.sum(dtype=np.int64))
     watch.check_memory(n_children * level.layer.width + 20 * sides, f"{n_children} faces")
     with watch.stage("faces"):
-        new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
-    watch.check_faces(new.n_faces)
-    return new, split
+        return build(old, level, known, entries, edges, chords, inside, made, watch)
 
 
 def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
@@ -195,14 +215,20 @@ def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
                 share * (end - begin) / new.n_faces,
             )
 
-    if n_layers:
+    if n_layers and isinstance(domain, Plane):
+        # What seams hide is told from whole layers. So is what lies at infinity.
+        watch.counts, watch.share = [], None
+        _go_through(network, layers, outer.fit(network, layers, domain, watch), watch)
+    elif n_layers:
         complex_, vertex_lines = complexes.start(domain)
-        level = Level.first(layers[0], _window(domain))
+        level = Level.first(layers[0], _window(domain), complex_.n_faces)
         go_on(complex_, level, 0, Provenance(network, layers, domain, vertex_lines), 1.0)
     return tuple(watch.counts)
 
 
 def _window(domain: Domain) -> Window:
+    if isinstance(domain, Plane):
+        return outer.window(domain)
     # Any bounds will do that are not too small; these can be inverted.
     high = np.abs(domain.xy).max(axis=0)
     return Window(max(float(high[0]), kernels.TINY), max(float(high[1]), kernels.TINY))

@@ -27,10 +27,14 @@ def feature_collection(part: Partition) -> dict[str, Any]:
     Coordinates are rounded to float64, so a face thinner than the spacing of float64 numbers may
     come out without area.
     """
+    is_unbounded, areas = part.face_is_unbounded.tolist(), part.areas.tolist()
+    # JSON knows no infinity.
+    areas = [None if endless else a for a, endless in zip(areas, is_unbounded, strict=True)]
+    part = part._shown
     corners = part.vertex_xy[part.face_vertices].tolist()
     columns = zip(
         pairwise(part.face_offsets.tolist()),
-        part.areas.tolist(),
+        areas,
         pattern_texts(part.face_pattern),
         part.face_weight.tolist(),
         part.face_bias.tolist(),

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyregions import cycles
-from polyregions.domain import Domain
+from polyregions.domain import Domain, Plane
 from polyregions.errors import FormatError
 from polyregions.exact import Triple
 from polyregions.formats import arrays, provenance, slices
@@ -62,6 +62,8 @@ _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "decision_count": ("<i8", ("D",)),
 }
 _TEXTS = ("schema", "engine", "decision_arithmetic")
+# For the whole plane, too: half-widths of the boxes in which the engine started.
+_PLANE: dict[str, tuple[str, tuple[str | int, ...]]] = {"plane_rings": ("<f8", ("R",))}
 # The exact vertices, unless there is their provenance.
 _INTEGERS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "vertex_bytes": ("|u1", ("B",)),
@@ -92,6 +94,8 @@ def write(path: str | PathLike[str], part: Partition) -> None:
     }
     for name, (dtype, _) in _ARRAYS.items():
         contents[name] = np.asarray(values.get(name, getattr(part, name, None)), dtype=dtype)
+    if isinstance(part.domain, Plane):
+        contents["plane_rings"] = np.array(part.domain.rings, dtype="<f8")
     made = provenance.of(part)
     if made is None:
         data, offsets = _encode(part.vertex_exact)
@@ -170,7 +174,7 @@ def _text(contents: Arrays, name: str) -> str:
 
 def _partition_arguments(contents: Arrays) -> dict[str, Any]:
     _check_arrays(contents)
-    domain = _domain(contents.pop("domain_xy"))
+    domain = _domain(contents.pop("domain_xy"), contents.pop("plane_rings", None))
     if (contents["vertex_error"] < 0).any():
         raise FormatError("vertex_error holds a negative bound")
     bits = contents.pop("face_pattern_bits")
@@ -208,7 +212,8 @@ def _partition_arguments(contents: Arrays) -> dict[str, Any]:
 
 def _check_arrays(contents: Arrays) -> None:
     """Names, dtypes and shapes, and that numbers are finite."""
-    schema = _ARRAYS | (_INTEGERS if "vertex_bytes" in contents else provenance.ARRAYS)
+    schema = _ARRAYS | (_PLANE if "plane_rings" in contents else {})
+    schema |= _INTEGERS if "vertex_bytes" in contents else provenance.ARRAYS
     texts: tuple[str, ...] = _TEXTS
     if is_sliced := slices.is_in(contents):
         schema = schema | slices.ARRAYS
@@ -242,9 +247,9 @@ def _check_arrays(contents: Arrays) -> None:
         raise FormatError("it holds no face, or no output")
 
 
-def _domain(xy: FloatArray) -> Domain:
+def _domain(xy: FloatArray, rings: FloatArray | None) -> Domain:
     try:
-        domain = Domain(xy)
+        domain = Domain(xy) if rings is None else Plane(float(xy.max()), rings.tolist())
     except ValueError as error:
         raise FormatError(f"domain_xy is no domain: {error}") from error
     if not np.array_equal(domain.xy, xy):  # it turns clockwise rings and drops idle corners

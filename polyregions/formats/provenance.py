@@ -190,7 +190,8 @@ def decode(contents: Arrays, domain: Domain, network: Network) -> ExactVertices:
     layers = _layers(network)
     for face, line, start, layer in zip(faces, lines, starts, layers[:-1], strict=True):
         _check_cuts(face, line, len(start), layer.n_lines)
-    _check_lines(arrays["vertex_lines"], len(domain.xy), starts, faces, contents)
+    n_lines = len(domain.tiling.edge_vertices)
+    _check_lines(arrays["vertex_lines"], n_lines, starts, faces, contents)
 
     from polyregions.engine.exactly import ExactVertices, Provenance
 

@@ -43,7 +43,8 @@ def document(part: Partition, *, width: int = 480) -> str:
     ----------
     part : Partition
     width : int
-        Width in pixels; the height follows from the domain.
+        Width in pixels; the height follows from the domain. Of the whole plane, a square around
+        all finite vertices is drawn.
 
     Returns
     -------
@@ -65,6 +66,7 @@ def document(part: Partition, *, width: int = 480) -> str:
     >>> svg.document(part).count("<path")
     6
     """
+    part = part._shown
     width, height = _size(part, width)
     grid = _on_grid(part, width, height)
     line = _line_width(part.n_faces, min(width, height))
@@ -99,6 +101,7 @@ def picture(part: Partition, *, width: int = 480) -> str:
     ValueError
         If `width` is not a positive whole number.
     """
+    part = part._shown
     width, height = _size(part, width)
     if part.n_faces <= _MOST_PATHS:
         return document(part, width=width)

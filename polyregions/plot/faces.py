@@ -78,7 +78,9 @@ def partition(
     ----------
     part : Partition
     ax : matplotlib Axes, optional
-        Where to draw; a new figure unless given. Its limits become the domain's bounds.
+        Where to draw; a new figure unless given. Its limits become the domain's bounds; of
+        the whole plane, a square around all finite vertices is drawn, in which unbounded faces
+        run out of the frame.
     color : str, (F,) array_like of float, or None
         What the colour of a face says:
 
@@ -136,6 +138,7 @@ def partition(
     (4, 4)
     """
     numbers = _check(part, color, lines, cmap, linewidth)
+    part = part._shown
     output = canvas.check_output(part, output)
     ax = canvas.new_axes(ax, part.domain)
     canvas.frame(ax, part.domain, part.slice)

@@ -89,6 +89,7 @@ def output(
             raise ValueError(
                 "a partition is drawn on its own domain; leave `domain` and `slice` out"
             )
+        part_or_model = part_or_model._shown
         slice = part_or_model.slice
         output = canvas.check_output(part_or_model, output)
         area = part_or_model.domain
@@ -171,6 +172,7 @@ def gradient_comparison(
     [0.0, 1.0, 1.0, 2.0]
     """
     _check_resolution(resolution)
+    part = part._shown
     output = canvas.check_output(part, output)
     colors = canvas.colormap(cmap)
     xmin, ymin, xmax, ymax = part.domain.bounds
