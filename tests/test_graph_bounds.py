@@ -34,6 +34,7 @@ from polyregions.network import (
     Scale,
     Sum,
     clamp,
+    piecewise_linear,
     prelu,
     relu,
 )
@@ -177,10 +178,9 @@ def test_activations_keep_to_their_bounds_for_all_magnitudes() -> None:
             # Continuous at zero, so without intercepts.
             Activation(np.zeros((4, 1)), steep, np.zeros((4, 2))),
             prelu(rng.choice([0.0, 1.0, -1.0, 2.0**-600], 4)),
-            # Both pieces are shifted: 3 z + 5 t and -z + 9 t meet at t.
-            Activation(np.full((4, 1), t), np.tile([3.0, -1], (4, 1)), np.tile([5 * t, 9 * t],
-                                                                               (4, 1))),
-        ]  # fmt: skip
+            # Both pieces are shifted: 3 z + 5 t and z + 7 t meet at t.
+            piecewise_linear(4, [t], [3, 1], [5 * t, 7 * t]),
+        ]
         layer = kinds[seed % 5]
         switching = Elementwise(layer, n_carried=2)
         given, truths = random_maps(rng, reach)
