@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from polyregions import bounds as bounds
     from polyregions import plot as plot
     from polyregions import smooth as smooth
+    from polyregions.analysis.decisions import with_decision as with_decision
     from polyregions.api import count_regions as count_regions
     from polyregions.api import partition as partition
     from polyregions.certificate import Certificate as Certificate
@@ -67,6 +68,7 @@ _HOMES = {
     "lower": "lower",
     "partition": "api",
     "verify": "verify",
+    "with_decision": "analysis.decisions",
 }
 
 

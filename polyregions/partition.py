@@ -579,6 +579,19 @@ class Partition:
         region: IntArray = label[: self.n_faces].astype(np.int32)
         return region
 
+    @property
+    def face_decision(self) -> ByteArray:
+        """(F,) uint8: the output that is chosen on each face, of `polyregions.with_decision`.
+
+        Raises
+        ------
+        ValueError
+            If the last layer of the network is not a single unit.
+        """
+        from polyregions.analysis import decisions
+
+        return decisions.face_decision(self)
+
     # -- neighbours ----------------------------------------------------------------------------
 
     @overload

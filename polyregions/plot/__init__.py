@@ -7,6 +7,8 @@ are drawn as collections, from the exact polygons; nothing is sampled unless a n
     the faces, coloured by slope, value, layer, area or count, and their edges
 :func:`output`
     the values of an output as an image
+:func:`decisions`
+    which output a network chooses where
 :func:`gradient_comparison`
     finite differences of a sampled image beside the exact gradient
 :func:`surface`
@@ -17,13 +19,16 @@ are drawn as collections, from the exact polygons; nothing is sampled unless a n
 
 from __future__ import annotations
 
+from polyregions.plot.decisions import DecisionArtists, decisions
 from polyregions.plot.depth import regions_by_depth
 from polyregions.plot.faces import PartitionArtists, partition
 from polyregions.plot.maps import gradient_comparison, output
 from polyregions.plot.relief import surface
 
 __all__ = [
+    "DecisionArtists",
     "PartitionArtists",
+    "decisions",
     "gradient_comparison",
     "output",
     "partition",

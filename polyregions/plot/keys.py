@@ -61,7 +61,7 @@ def slope_wheel(
         bbox_to_anchor=at,
         bbox_transform=ax.transAxes,
     )
-    _add_beside(ax, key)
+    add_beside(ax, key)
     return key
 
 
@@ -85,7 +85,7 @@ def _wheel_image() -> FloatArray:
     return image
 
 
-def _add_beside(ax: Axes, artist: AnchoredOffsetbox | Legend) -> None:
+def add_beside(ax: Axes, artist: AnchoredOffsetbox | Legend) -> None:
     ax.add_artist(artist)
     # What is clipped to the axes is taken to need no room outside them by layouts.
     artist.set_clip_on(False)
@@ -126,7 +126,7 @@ def face_legend(ax: Axes, layers: Sequence[int], colors: Sequence[Any]) -> Legen
         fontsize="small",
         title_fontproperties={"size": "small"},
     )
-    _add_beside(ax, legend)
+    add_beside(ax, legend)
     return legend
 
 
@@ -155,7 +155,7 @@ def line_legend(
         frameon=False,
         fontsize="small",
     )
-    _add_beside(ax, legend)
+    add_beside(ax, legend)
     return legend
 
 
