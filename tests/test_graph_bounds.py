@@ -159,7 +159,7 @@ def switched(
     tables = (np.ascontiguousarray(t) for t in (switching.slopes, switching.intercepts))
     bounding.switch(
         only, 0, only, 0, given.columns, np.ascontiguousarray(given.errors[:, 0]),
-        np.ascontiguousarray(given.errors[:, 1]), pieces, *tables, *map(float, reach),
+        np.ascontiguousarray(given.errors[:, 1]), False, pieces, *tables, *map(float, reach),
         found.columns, found.errors,
     )  # fmt: skip
     return found
@@ -241,7 +241,7 @@ def levels(network: Network, domain: Domain) -> Iterator[tuple[Complex, Level, P
         watch = subdivision._watch(crew, network, 10**5, None, Reporter())
         complex_, lines = complexes.start(domain)
         made = Provenance(network, layers, domain, lines)
-        level = Level.first(layers[0], subdivision._window(domain))
+        level = Level.first(layers[0], subdivision._window(domain), 1)
         yield complex_, level, made
         for number, layer in enumerate(layers[1:]):
             complex_, split = subdivision._split(complex_, level, number, made, watch)
@@ -316,7 +316,7 @@ def assert_levels(network: Network, domain: Domain) -> tuple[int, list[float]]:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in KINDS if not compile_layers(built(name, 0, "normal"))[0].is_dense]
+    "name", [name for name in KINDS if not compile_layers(built(name, 0, "normal"))[-1].is_dense]
 )
 def test_states_before_every_layer_are_within_their_bounds(name: str) -> None:
     for seed, weights in ((30, "normal"), (31, "quantised"), (32, "zero_bias")):
@@ -336,7 +336,7 @@ def test_states_of_random_networks_of_extreme_scales_are_within_their_bounds() -
         if weights[(-1 - number) // len(kinds) % len(weights)] not in EXTREME:
             continue
         _, network, domain = soak.random_case(number)
-        if compile_layers(network)[0].is_dense:
+        if compile_layers(network)[-1].is_dense:
             continue
         if len(network.activations) > 3 or network.n_units > 14:
             continue

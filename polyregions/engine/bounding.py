@@ -21,10 +21,14 @@ def bounded(error):
 
 @kernel
 def switch(
-    parent, first_face, group, first_group, prev_columns, prev_eab, prev_ec, pieces, slopes,
-    intercepts, size_x, size_y, columns, errors,
+    parent, first_face, group, first_group, prev_columns, prev_eab, prev_ec, together, pieces,
+    slopes, intercepts, size_x, size_y, columns, errors,
 ):  # fmt: skip
-    """What an activation layer makes of the maps of some faces' parents."""
+    """What an activation layer makes of the maps of some faces' parents.
+
+    `together` says that `prev_ec` may hold a bound for a, b and c together, as where maps were
+    made by matrices.
+    """
     lost = TINY * (1.0 + size_x + size_y)
     gamma = 8 * U * (1 + 1e-6)
     for f in range(len(parent)):
@@ -38,6 +42,8 @@ def switch(
                 continue
             a, b, c = prev_columns[p, 0, i], prev_columns[p, 1, i], prev_columns[p, 2, i]
             e_ab, e_c = prev_eab[g, i], prev_ec[g, i]
+            if together:
+                e_ab += e_c * (1 + 1e-6)
             columns[f, 0, i] = slope * a
             columns[f, 1, i] = slope * b
             columns[f, 2, i] = slope * c + intercept

@@ -223,8 +223,11 @@ class Provenance:
         """Some values of the state behind layer ``level - 1``."""
         if level == 0:
             return {i: ((1, 0, 0), (0, 1, 0))[i] for i in wanted}
-        parent, unit_pieces = self._parent(level, face)
         layer = self.layers[level - 1]
+        if layer.is_dense:
+            matrix = self._activated(level, face)
+            return {i: (int(matrix[i, 0]), int(matrix[i, 1]), int(matrix[i, 2])) for i in wanted}
+        parent, unit_pieces = self._parent(level, face)
         assert layer.switching is not None
         pieces = layer.switching.state_pieces(unit_pieces[None])[0].tolist()
         _, slopes, intercepts = layer.integer_pieces
@@ -237,12 +240,18 @@ class Provenance:
         return found
 
     def _scale(self, level: int) -> int:
-        """What values before layer `level` are to be divided by, where it is no matrix."""
+        """What values before layer `level` are to be divided by."""
         if level not in self._scales:
             before = (
                 self._scale(level - 1) * self.layers[level - 1].integer_pieces[0] if level else 1
             )
-            self._scales[level] = before * self.layers[level].integers.one
+            layer = self.layers[level]
+            if layer.is_dense:
+                last = layer.matrix.nrows() - 1
+                one = int(layer.matrix[last, layer.matrix.ncols() - 1])
+            else:
+                one = layer.integers.one
+            self._scales[level] = before * one
         return self._scales[level]
 
     def _activated(self, level: int, face: int) -> fmpz_mat:

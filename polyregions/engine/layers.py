@@ -174,13 +174,13 @@ def compile_layers(network: Network) -> list[Layer]:
     if known is not None:
         return list(known)
     segments, switchings = cut(network)
-    chains = [_dense_steps(segment) for segment in segments]
-    is_dense = None not in chains and not any(s.has_false_lines for s in switchings)
-    layers = [
-        _layer(segment, switching, chain if is_dense else None)
-        for segment, switching, chain in zip(segments, [*switchings, None], chains, strict=True)
-    ]
-    if is_dense and sum(layer.weight.size for layer in layers) <= _REMEMBERED:
+    layers: list[Layer] = []
+    for segment, switching in zip(segments, [*switchings, None], strict=True):
+        # Matrices as long as that goes: what comes behind a layer that is none is none either.
+        go_on = not layers or (layers[-1].is_dense and not layers[-1].has_false_lines)
+        steps = _dense_steps(segment) if go_on else None
+        layers.append(_layer(segment, switching, steps))
+    if layers[-1].is_dense and sum(layer.weight.size for layer in layers) <= _REMEMBERED:
         _layers_of[network] = tuple(layers)
     return layers
 

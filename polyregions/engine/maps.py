@@ -232,8 +232,8 @@ class Level:
             switched = Bounded(np.empty((n, 3, layer.width)), np.empty((n, 2, layer.width)))
             bounding.switch(
                 self.split.parent[faces], prev.first_face, self.before.group, prev.first_group,
-                prev.columns, prev.eab, prev.ec, self.split.pieces[faces], layer.slopes,
-                layer.intercepts, *size, switched.columns, switched.errors,
+                prev.columns, prev.eab, prev.ec, layer.is_dense, self.split.pieces[faces],
+                layer.slopes, layer.intercepts, *size, switched.columns, switched.errors,
             )  # fmt: skip
             found = bounds.segment(self.layer.segment, switched)
             here = slice(faces.start - maps.first_face, faces.stop - maps.first_face)
