@@ -45,6 +45,9 @@ class Sample:
         The coarsest arithmetic that the forward used.
     limitation : str
         What the forward does, or cannot do, where there is no Jacobian.
+    unseen : str
+        What the forward does where its units cannot be told from without; then `preactivation`
+        and `pattern` have no columns.
     """
 
     values: FloatArray
@@ -53,6 +56,7 @@ class Sample:
     pattern: ByteArray
     precision: Precision
     limitation: str = ""
+    unseen: str = ""
 
 
 _Values: TypeAlias = tuple[FloatArray, FloatArray]
@@ -71,16 +75,26 @@ class Forward(Protocol):
         """Values, patterns and, if wanted, Jacobians at representable points."""
 
 
-def forward_of(model: Any) -> Forward:
-    """The model's own forward, for every kind of model that `polyregions.lower` takes."""
+def forward_of(
+    model: Any, network: Network | None = None, *, input_shape: tuple[int, ...] | None = None
+) -> Forward:
+    """The model's own forward, for every kind of model that `polyregions.lower` takes.
+
+    Parameters
+    ----------
+    network : Network, optional
+        What the model was lowered to; it says which units there are.
+    input_shape : tuple of int, optional
+        As for `polyregions.lower`.
+    """
     kind = kind_of(model)
     if kind == "network":
         return NetworkForward(model)
     if kind == "arrays":
         return ArrayForward(model)
-    from polyregions.torch_forward import TorchForward
+    from polyregions.torch_forward import TorchForward, convention
 
-    return TorchForward(model)
+    return TorchForward(model, convention(model, input_shape), network)
 
 
 class ArrayForward:

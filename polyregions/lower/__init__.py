@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Sequence
+from math import prod
 from typing import Any
 
 from polyregions.lower.arrays import lower_arrays
@@ -11,7 +14,7 @@ from polyregions.network import Network
 __all__ = ["lower"]
 
 
-def lower(model: Any) -> Network:
+def lower(model: Any, *, input_shape: Sequence[int] | None = None) -> Network:
     """Lower a model once, for many calls.
 
     Parameters
@@ -21,6 +24,10 @@ def lower(model: Any) -> Network:
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
         A `Network` is returned as it is.
+    input_shape : sequence of int, optional
+        Shape of one input, such as ``(1, 28, 28)`` for pictures, without the axis of a batch.
+        The network takes its entries in C order. Unless told, it is what the model's first
+        `nn.Linear` takes, or 2 numbers; a program or a list of arrays says it itself.
 
     Returns
     -------
@@ -33,8 +40,8 @@ def lower(model: Any) -> Network:
     UnsupportedLayerError
         If an operation of the model is not piecewise linear, or not known.
     ValueError
-        If weights are NaN or infinite, shapes do not chain, or a dropout or batch norm is in
-        train mode.
+        If weights are NaN or infinite, shapes do not chain, a dropout or batch norm is in train
+        mode, or the model takes no input of `input_shape`, or of any that could be guessed.
     LoweringError
         If the result differs from the model's own forward by more than rounding can explain.
 
@@ -45,11 +52,15 @@ def lower(model: Any) -> Network:
     <Network 2-2-1, 2 units>
     """
     kind = kind_of(model)
-    if kind == "network":
-        network: Network = model
-        return network
-    if kind == "arrays":
-        return lower_arrays(model)
-    from polyregions.lower.torch import lower_torch
+    shape = None if input_shape is None else tuple(map(operator.index, input_shape))
+    if kind == "torch":
+        from polyregions.lower.torch import lower_torch
 
-    return lower_torch(model)
+        return lower_torch(model, shape)
+    network: Network = model if kind == "network" else lower_arrays(model)
+    if shape is not None and prod(shape) != network.n_inputs:
+        raise ValueError(
+            f"input_shape {shape} has {prod(shape)} entries, but the model takes "
+            f"{network.n_inputs} inputs"
+        )
+    return network

@@ -12,6 +12,7 @@ from torch import nn
 from polyregions import network
 from polyregions.errors import UnsupportedLayerError
 from polyregions.lower.torch import tensors
+from polyregions.lower.torch.traced import is_number
 from polyregions.network import Affine, Network, Step
 
 Handler: TypeAlias = Callable[[Any, int, str], Step | None]
@@ -140,10 +141,6 @@ def without_statistics(name: str) -> ValueError:
         "batch it sees, in eval mode too, and the network is no function of its input; train it "
         "with track_running_stats=True"
     )
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool | torch.SymBool)
 
 
 def number(value: Any, name: str) -> float:
