@@ -375,11 +375,9 @@ def test_error_names_the_line_of_a_functional_call():
         pr.lower(Model(None))
 
 
-def test_jumps_and_branches_are_refused():
+def test_jumps_and_mixed_batches_are_refused():
     with pytest.raises(pr.UnsupportedLayerError, match="not continuous"):
         pr.lower(nn.Sequential(nn.Linear(2, 4), nn.Hardshrink(), nn.Linear(4, 1)))
-    with pytest.raises(pr.UnsupportedLayerError, match="residual"):
-        pr.lower(Functional(lambda x: x + torch.relu(x)))
     with pytest.raises(pr.UnsupportedLayerError, match="product"):
         pr.lower(Functional(lambda x: x * x))
     with pytest.raises(pr.UnsupportedLayerError, match="batch"):
@@ -388,14 +386,17 @@ def test_jumps_and_branches_are_refused():
         pr.lower(Functional(lambda x: x if x.sum() > 0 else -x))
 
 
-def test_several_outputs_are_refused():
-    class Two(Functional):
+def test_several_outputs_are_joined_in_order():
+    class Several(Functional):
         def forward(self, x):
-            x = self.b(self.a(x))
-            return x, x
+            x = self.a(x)
+            h = torch.relu(x)
+            return {"b": self.b(h), "all": [x.view(-1, 2, 3), (h, None)]}
 
-    with pytest.raises(pr.UnsupportedLayerError, match="returns 2 tensors"):
-        pr.lower(Two(None))
+    network = pr.lower(Several(None))
+    assert (network.n_units, network.n_outputs) == (6, 2 + 6 + 6)
+    values = network(points())
+    np.testing.assert_array_equal(values[:, 8:], np.maximum(values[:, 2:8], 0))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -617,9 +618,8 @@ def test_autocast_is_refused():
 
 
 @pytest.mark.parametrize("act", [lambda h: h - h, lambda h: h + h, lambda h: torch.relu(h) - h])
-def test_sums_of_branches_are_refused(act):
-    with pytest.raises(pr.UnsupportedLayerError, match="joins or reuses branches"):
-        pr.lower(Functional(act))
+def test_sums_of_branches(act):
+    assert_lowers(Functional(act))
 
 
 @pytest.mark.parametrize("act", [lambda h: h * h, lambda h: h / (h + 5), lambda h: h @ h.T @ h])

@@ -1,6 +1,8 @@
 """Every operation that is lowered, against torch's own, and every one that is refused."""
 
+import re
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from torch import nn
 
 import polyregions as pr
 from polyregions.forward import NetworkForward
+from polyregions.lower.torch.refusals import CURVED, JUMPING, UNDONE
 from polyregions.lower.torch.traced import HANDLERS
 from polyregions.rounding import forward_bound
 from polyregions.torch_forward import TorchForward, convention
@@ -38,7 +41,7 @@ class Model(nn.Module):
         return self.function(x)
 
 
-def check(function, shape, *, core=False):
+def check(function, shape):
     """Lower, and compare values and pieces with torch's at random points."""
     model = function if isinstance(function, torch.export.ExportedProgram) else Model(function)
     network = pr.lower(model, input_shape=shape)
@@ -124,6 +127,12 @@ MOVES = {
         + [F.pad(x, (1, 2, 0, 1), mode=m) for m in ("reflect", "replicate", "circular")],
         dim=1,
     ),
+    "_pad_circular": lambda x: ATEN._pad_circular(x, [1, 1, 0, 1]),
+    "_reshape_alias": lambda x: ATEN._reshape_alias(x, [x.shape[0], 24], [24, 1]),
+    "unsafe_split": lambda x: ATEN.unsafe_split(x, 1, 1)[1],
+    "unsafe_split_with_sizes": lambda x: ATEN.unsafe_split_with_sizes(x, [1, 3], 3)[1],
+    "unsafe_chunk": lambda x: ATEN.unsafe_chunk(x, 2, 3)[1],
+    "lift_fresh_copy": lambda x: ATEN.lift_fresh_copy(x),
     "constant_pad_nd": lambda x: ATEN.constant_pad_nd(x, [1, -1, 2, 0], 3.0),
     "reflection_pad1d": lambda x: ATEN.reflection_pad1d(x[:, 0], [1, 1]),
     "reflection_pad2d": lambda x: ATEN.reflection_pad2d(x, [1, 1, 1, 0]),
@@ -316,12 +325,31 @@ LAYERS = {
         dim=1,
     ),
     "conv3d": lambda x: F.conv3d(x, const(2, 2, 2, 2, 2), padding=1),
+    "convolution": lambda x: torch.cat(
+        [
+            ATEN.convolution(
+                x[:, 0], const(4, 3, 2, 2), const(4), [1, 2], [1, 1], [1, 1], False, [0, 0], 1
+            ).flatten(1),
+            ATEN.convolution(
+                x[:, 0], const(3, 2, 2, 2), None, [2, 1], [0, 0], [1, 1], True, [1, 0], 1
+            ).flatten(1),
+        ],
+        dim=1,
+    ),
     "conv_transpose1d": lambda x: F.conv_transpose1d(x[:, 0, 0], const(4, 2, 3), stride=2),
     "conv_transpose2d": lambda x: F.conv_transpose2d(
         x[:, 0], const(3, 2, 2, 3), const(2), stride=(2, 1), padding=1, output_padding=(1, 0)
     ),
     "conv_transpose3d": lambda x: F.conv_transpose3d(x, const(2, 1, 2, 2, 2), groups=2),
-    "batch_norm": lambda x: NORM2(x[:, 0]).flatten(2).sum(1)[:, :1] + NORM1(x[:, 0, 0]),
+    "batch_norm": lambda x: torch.cat([NORM2(x[:, 0]).flatten(1), NORM1(x[:, 0, 0]).flatten(1)], 1),
+    "_native_batch_norm_legit_no_training": lambda x: (
+        ATEN._native_batch_norm_legit_no_training(
+            x[:, 0], const(3), const(3), const(3), const(3) ** 2, 0.1, 1e-3
+        )[0]
+    ),
+    "native_dropout": lambda x: ATEN.native_dropout(x, 0.5, False)[0],
+    "_adaptive_avg_pool2d": lambda x: ATEN._adaptive_avg_pool2d(x[:, 0], [2, 3]),
+    "_adaptive_avg_pool3d": lambda x: ATEN._adaptive_avg_pool3d(x, [1, 2, 3]),
     "avg_pool1d": lambda x: F.avg_pool1d(x[:, 0, 0], 3, 2, 1),
     "avg_pool2d": lambda x: F.avg_pool2d(x[:, 0], 2, ceil_mode=True, count_include_pad=False),
     "avg_pool3d": lambda x: F.avg_pool3d(x, (1, 2, 2), stride=1),
@@ -427,3 +455,163 @@ def test_units(name, used):
         for layer in network.activations
     ]
     assert found == pieces
+
+
+def dynamic(model, example):
+    """Exported for batches of any size."""
+    sizes = ({0: torch.export.Dim("n", min=2)},)
+    return torch.export.export(model, (example,), dynamic_shapes=sizes, strict=False)
+
+
+@pytest.mark.parametrize("name", ["sym_size", "sym_numel"])
+def test_programs_for_batches_of_any_size(name, used):
+    def function(x):
+        n = x.shape[0] if name == "sym_size" else x.numel() // 6
+        return x.repeat(1, 2).reshape(n, 3, 4).relu()
+
+    program = dynamic(Model(function), torch.randn(5, 6).double())
+    assert check(program, (6,)).n_units == 12
+    assert name in used
+
+
+LAST = {
+    "softmax": lambda z: F.softmax(z, 1).squeeze(),
+    "_softmax": lambda z: ATEN._softmax(z, 1, False),
+    "log_softmax": lambda z: F.log_softmax(z, 1),
+    "_log_softmax": lambda z: ATEN._log_softmax(z, 1, False),
+    "sigmoid": lambda z: torch.sigmoid(z)[:, 2:],
+    "log_sigmoid": lambda z: F.logsigmoid(z),
+    "special_expit": lambda z: torch.special.expit(z),
+}
+
+
+@pytest.mark.parametrize("name", LAST)
+def test_last_steps_are_left_out(name, used):
+    def logits(x):
+        return F.relu(x @ V) * torch.sigmoid(B5)
+
+    network = check(lambda x: LAST[name](logits(x)), (6,))
+    assert name in used
+    (note,) = network.notes
+    assert "left out as the last step" in note
+    xy = const(20, 6).numpy()
+    z = logits(torch.from_numpy(xy)).numpy()
+    np.testing.assert_allclose(network(xy), z[:, -network.n_outputs :], atol=1e-12)
+    after = [lambda y: 2 * y, lambda y: y.mean(1), torch.relu]
+    if "softmax" in name:
+        after.append(lambda y: y[:, 1:])
+    for more in after:
+        model = Model(lambda x, more=more: more(LAST[name](logits(x))))
+        with pytest.raises(pr.UnsupportedLayerError, match="last step it may stay"):
+            pr.lower(model, input_shape=(6,))
+
+
+@pytest.mark.parametrize(
+    "last", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1), nn.Softmin(dim=1), nn.Sigmoid()]
+)
+def test_last_modules_are_left_out_of_partition_and_verification(last):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 3), last)
+    logits = model[:3]
+    part = pr.partition(model, (-3, 3))
+    assert any("left out as the last step" in note for note in pr.lower(model).notes)
+    sign = -1 if isinstance(last, nn.Softmin) else 1
+    expected = pr.partition(logits, (-3, 3))
+    np.testing.assert_array_equal(part.face_weight, sign * expected.face_weight)
+    assert pr.verify(part, model, resolution=30).ok
+
+
+def rnn_cell(x):
+    return torch.rnn_tanh_cell(x, x, const(6, 6), const(6, 6))
+
+
+def attention(x):
+    x = x.view(-1, 1, 2, 3)
+    return F.scaled_dot_product_attention(x, x, x)
+
+
+def recurrent(kind):
+    layer = kind(6, 3, batch_first=True)
+    return lambda x: layer.double()(x[:, None])[0]
+
+
+PICTURE = (1, 4, 4)
+REFUSED = {
+    "gelu": F.gelu, "silu": F.silu, "mish": F.mish, "elu": F.elu, "celu": F.celu, "selu": F.selu,
+    "softplus": F.softplus, "tanh": torch.tanh, "hardswish": F.hardswish, "glu": F.glu,
+    "exp": torch.exp, "exp2": torch.exp2, "expm1": torch.expm1, "log": torch.log,
+    "log1p": torch.log1p, "log2": torch.log2, "log10": torch.log10, "logit": torch.logit,
+    "logsumexp": lambda x: x.logsumexp(1), "erf": torch.erf, "sin": torch.sin, "cos": torch.cos,
+    "tan": torch.tan, "atan": torch.atan, "asin": torch.asin, "acos": torch.acos,
+    "sinh": torch.sinh, "cosh": torch.cosh, "pow": lambda x: x**2, "square": torch.square,
+    "sqrt": torch.sqrt, "rsqrt": torch.rsqrt, "reciprocal": lambda x: 1 / x,
+    "prod": lambda x: x.prod(1), "cumprod": lambda x: x.cumprod(1), "var": lambda x: x.var(1),
+    "std": lambda x: x.std(1), "var_mean": lambda x: torch.var_mean(x, 1),
+    "std_mean": lambda x: torch.std_mean(x, 1), "norm": lambda x: ATEN.norm(x, 2, [1]),
+    "linalg_vector_norm": lambda x: torch.linalg.vector_norm(x, dim=1),
+    "frobenius_norm": lambda x: ATEN.frobenius_norm(x, [1]),
+    "dist": lambda x: torch.dist(x, 2 * x)[None], "cdist": lambda x: torch.cdist(x, const(2, 6)),
+    "cosine_similarity": lambda x: F.cosine_similarity(x, const(6)[None]),
+    "bilinear": lambda x: F.bilinear(x, x, const(1, 6, 6)),
+    "layer_norm": lambda x: F.layer_norm(x, (6,)),
+    "native_layer_norm": lambda x: torch.native_layer_norm(x, (6,), None, None, 1e-5)[0],
+    "rms_norm": lambda x: F.rms_norm(x, (6,)), "group_norm": lambda x: F.group_norm(x, 2),
+    "instance_norm": lambda x: F.instance_norm(x.view(-1, 2, 3)),
+    "scaled_dot_product_attention": attention, "lstm": recurrent(nn.LSTM),
+    "gru": recurrent(nn.GRU), "rnn_tanh": recurrent(nn.RNN),
+    "hardshrink": F.hardshrink, "sign": torch.sign, "sgn": torch.sgn, "round": torch.round,
+    "floor": torch.floor, "ceil": torch.ceil, "heaviside": lambda x: torch.heaviside(x, const(6)),
+    "trunc": torch.trunc, "fix": torch.fix, "frac": torch.frac, "fmod": lambda x: x.fmod(2),
+    "remainder": lambda x: x.remainder(2), "floor_divide": lambda x: x // 2,
+    "argmax": lambda x: x.argmax(1), "argmin": lambda x: x.argmin(1), "signbit": torch.signbit,
+    "bernoulli": lambda x: torch.bernoulli(x.clamp(0, 1)), "isnan": torch.isnan,
+    "isinf": torch.isinf, "nan_to_num": torch.nan_to_num,
+    "median": lambda x: x.median(1)[0], "nanmedian": lambda x: x.nanmedian(1)[0],
+    "sort": lambda x: x.sort(1)[0], "msort": lambda x: x.msort(), "topk": lambda x: x.topk(2)[0],
+    "kthvalue": lambda x: x.kthvalue(2)[0], "cummax": lambda x: x.cummax(1)[0],
+    "cummin": lambda x: x.cummin(1)[0],
+    "fractional_max_pool2d": lambda x: F.fractional_max_pool2d(x.view(-1, 1, 2, 3), 1, (1, 1)),
+    "upsample_linear1d": lambda x: F.interpolate(x[:, None], size=9, mode="linear"),
+    "upsample_bilinear2d": lambda x: F.interpolate(
+        x.view(-1, 1, 2, 3), size=(4, 4), mode="bilinear"
+    ),
+    "upsample_bicubic2d": lambda x: F.interpolate(x.view(-1, 1, 2, 3), size=(4, 4), mode="bicubic"),
+    "grid_sampler": lambda x: F.grid_sample(
+        x.view(-1, 1, 2, 3), torch.zeros(x.shape[0], 2, 2, 2).double(), align_corners=False
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refusals_say_what_and_why(name):
+    with pytest.raises(pr.UnsupportedLayerError) as error:
+        pr.lower(Model(REFUSED[name]), input_shape=(6,))
+    message = str(error.value)
+    assert f"aten.{name}" in message
+    assert "What works instead: " in message
+    assert "layer 'function'" in message or "test_operators.py" in message
+    expected = {
+        "curved": name in CURVED, "not continuous": name in JUMPING, "not supported": name in UNDONE
+    }  # fmt: skip
+    assert [reason in message for reason in expected] == list(expected.values())
+
+
+def listed(kind):
+    """The operations that a table of the page on operators lists."""
+    page = Path(__file__).parents[1] / "docs" / "operators.md"
+    table = page.read_text().split(f"<!-- operators: {kind} -->")[1].split("\n:::\n")[0]
+    cells = re.split(r"^(?:\* -|  -) ", table, flags=re.MULTILINE)[1:]
+    return [name for cell in cells[2::3] for name in re.findall(r"`(\w+)`", cell)]
+
+
+def test_the_page_on_operators_lists_what_there_is():
+    supported = [*listed("affine"), *listed("units"), *listed("last")]
+    assert sorted(supported) == sorted(HANDLERS)
+    known = {*CURVED, *JUMPING, *UNDONE}
+    assert sorted(listed("refused")) == sorted(known - set(HANDLERS))
+
+
+def test_every_operation_has_a_test():
+    tables = (MOVES, AFFINE, UNBATCHED, LAYERS, UNITS, LAST)
+    assert {"sym_size", "sym_numel"}.union(*tables) == set(HANDLERS)
+    assert set(REFUSED) == {*CURVED, *JUMPING, *UNDONE} - set(HANDLERS)

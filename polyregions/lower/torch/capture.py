@@ -21,6 +21,7 @@ from torch.utils._pytree import tree_leaves
 from polyregions.errors import PolyregionsError, UnsupportedLayerError
 from polyregions.lower.builder import Builder
 from polyregions.lower.torch import arithmetic, choices, constants, moves, products, units
+from polyregions.lower.torch.modules import left_out
 from polyregions.lower.torch.refusals import is_refused, refusal
 from polyregions.lower.torch.traced import HANDLERS, Call, Condition, Traced, Unavailable
 from polyregions.network import Network
@@ -53,7 +54,7 @@ def capture(model: Model, input_shape: tuple[int, ...] | None = None) -> tuple[N
         # Perhaps it is made of operations that are known.
         try:
             return _Walk(_decomposed(program), call).lower(), call
-        except (PolyregionsError, ValueError):
+        except (_Unknown, PolyregionsError, ValueError):
             raise refusal(unknown.name, unknown.where) from None
 
 
@@ -262,27 +263,27 @@ class _Walk:
         pairs = zip(values, specs, strict=True)
         returned = [value for value, spec in pairs if spec.kind == OutputKind.USER_OUTPUT]
         outputs = [value for value in returned if isinstance(value, (torch.Tensor, *_DEPENDENT))]
-        if not any(isinstance(value, Traced) for value in outputs):
-            for value in outputs:
-                if isinstance(value, Unavailable):
-                    raise UnsupportedLayerError(f"{value.where} {value.why}")
+        if not any(isinstance(value, _DEPENDENT) for value in outputs):
             raise ValueError("the model's output does not depend on its input")
         signals = []
         for i, value in enumerate(outputs):
+            if isinstance(value, Unavailable):
+                raise UnsupportedLayerError(f"{value.where} {value.why}")
+            if isinstance(value, Condition):
+                raise UnsupportedLayerError(
+                    f"output {i} of the model is a comparison, which jumps: regions would not "
+                    "meet. What works instead: the compared value, whose zero is where it jumps"
+                )
             if not isinstance(value, Traced):
                 raise UnsupportedLayerError(
-                    f"output {i} of the model is no piecewise-linear function of its input (it is "
-                    "a constant, a comparison or the place of a maximum); leave it out"
+                    f"output {i} of the model does not depend on its input; leave it out"
                 )
             if value.axis not in (None, 0):
                 raise UnsupportedLayerError(
                     f"output {i} of the model has the batch as axis {value.axis}, not as its first"
                 )
             if value.last is not None:
-                self.build.notes.append(
-                    f"{value.last.where}: left out as the last step, which moves no region: "
-                    "the values are those that go into it"
-                )
+                self.build.notes.append(left_out(value.last.where))
             signals.append(value.signal)
         return self.build.finish(*signals)
 
@@ -291,9 +292,9 @@ _DEPENDENT = (Traced, Condition, Unavailable)
 _ASSERTIONS = ("_assert", "sym_constrain", "_check")
 _OF_CONDITIONS = frozenset(
     ("where", "masked_fill", "logical_not", "bitwise_not", "gt", "ge", "lt", "le", "greater",
-     "less", "greater_equal", "less_equal", "sym_size", "sym_numel", "size", "numel")
+     "less", "greater_equal", "less_equal", "sym_size", "sym_numel")
 )  # fmt: skip
-_SIZES = ("sym_size", "sym_numel", "size", "numel")
+_SIZES = ("sym_size", "sym_numel")
 
 # What handlers and torch raise at operands that they were not made for.
 _RAW = (RuntimeError, TypeError, IndexError, KeyError, AttributeError, AssertionError)

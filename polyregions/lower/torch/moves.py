@@ -23,9 +23,8 @@ SHAPES = (
 )  # fmt: skip
 # Operations without effect.
 NOTHING = (
-    "contiguous", "clone", "alias", "detach", "to", "_to_copy", "type_as", "lift_fresh_copy",
-    "lift_fresh", "identity", "positive", "resolve_conj", "resolve_neg", "real", "conj",
-    "double", "float", "half", "bfloat16",
+    "contiguous", "clone", "alias", "detach", "to", "_to_copy", "type_as",
+    "lift_fresh_copy", "positive",
 )  # fmt: skip
 MOVES = (
     "permute", "transpose", "t", "numpy_T", "mT", "adjoint", "swapaxes", "swapdims", "movedim",
@@ -181,8 +180,6 @@ def _pad(call: Call, x: Traced, pad: Any, *args: Any, **kwargs: Any) -> Any:
     return move(call, torch.ops.aten.pad.default, x, pad, mode, fill=fill)
 
 
-@handles("sym_size", "sym_numel", "size", "numel", "dim")
-def _size(call: Call, x: Traced, dim: int | None = None) -> Any:
-    if call.name in ("sym_numel", "numel"):
-        return int(np.prod(x.shape))
-    return x.shape if dim is None else x.shape[dim]
+@handles("sym_size", "sym_numel")
+def _size(call: Call, x: Traced, dim: int | None = None) -> int:
+    return int(np.prod(x.shape)) if dim is None else x.shape[dim]

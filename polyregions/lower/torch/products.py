@@ -132,7 +132,7 @@ def contract(
         a, left, b, right = b, right, a, left
     if not isinstance(a, Traced):  # then the bias depends on the input, and nothing else
         raise call.refused("has operands that depend on the input where it must not: not supported")
-    weight = constant(call, b) if isinstance(b, torch.Tensor) else None
+    weight = constant(call, b, what="the weight") if isinstance(b, torch.Tensor) else None
     if weight is None:
         raise call.refused("has an operand that is no constant")
     signal, axis = a.signal, None
@@ -215,7 +215,7 @@ def _without_ones(array: Any, labels: Labels, lengths: dict[int, int]) -> tuple[
 
 def _bias_of_rows(call: Call, bias: Any, n: int) -> FloatArray | None:
     """A bias that is one number for each row of the matrix, or None."""
-    array = constant(call, bias)
+    array = constant(call, bias, what="the bias")
     if any(length != 1 for length in array.shape[:-1]):
         return None
     return np.broadcast_to(array.reshape(array.shape[-1:]), (n,))
@@ -263,7 +263,7 @@ def _convolve(
     out = build.convolution(
         signal,
         kernel,
-        None if bias is None else constant(call, bias),
+        None if bias is None else constant(call, bias, what="the bias"),
         stride=stride,
         padding=pairs,
         dilation=dilation,
@@ -313,7 +313,7 @@ def _transposed(
     out = call.build.transposed_convolution(
         signal,
         kernel,
-        None if bias is None else constant(call, bias),
+        None if bias is None else constant(call, bias, what="the bias"),
         stride=each(stride, n),
         padding=[(p, p) for p in each(padding, n)],
         output_padding=each(output_padding, n),
@@ -348,7 +348,7 @@ def _kernel(call: Call, x: Any, weight: Any) -> FloatArray:
         raise product_of_values(call)
     if not isinstance(x, Traced):
         raise call.refused("convolves with a kernel that depends on the input: not supported")
-    return constant(call, weight)
+    return constant(call, weight, what="the weight")
 
 
 def each(value: Any, n: int) -> list[int]:
@@ -357,7 +357,7 @@ def each(value: Any, n: int) -> list[int]:
     return values * n if len(values) == 1 else values
 
 
-@handles("batch_norm", "cudnn_batch_norm")
+@handles("batch_norm")
 def _batch_norm(
     call: Call,
     x: Traced,
@@ -368,7 +368,7 @@ def _batch_norm(
     training: bool,
     momentum: float,
     eps: float,
-    *rest: Any,
+    cudnn_enabled: bool = False,
 ) -> Traced:
     if mean is None or variance is None:
         raise without_statistics(call.where)

@@ -17,6 +17,7 @@ CURVED = {
     "softplus": f"nn.ReLU, its limit (see {_SMOOTH})",
     "log_sigmoid": "nn.ReLU; as the last step it may stay, and is left out",
     "tanh": "nn.Hardtanh",
+    "special_expit": "nn.Hardsigmoid; as the last step it may stay, and is left out",
     "sigmoid": "nn.Hardsigmoid; as the last step it may stay, and is left out",
     "softmax": f"a maximum, its limit (see {_SMOOTH}); as the last step it may stay, and is "
     "left out",
@@ -60,7 +61,6 @@ CURVED = {
     "cdist": "sum of abs",
     "cosine_similarity": "a nn.Linear",
     "bilinear": "nn.Linear of the two values joined",
-    "lp_pool1d": "a maximum or an average pool",
     "layer_norm": "nn.BatchNorm1d in eval mode, whose scale does not depend on the input",
     "native_layer_norm": "nn.BatchNorm1d in eval mode, whose scale does not depend on the input",
     "rms_norm": "nn.BatchNorm1d in eval mode, whose scale does not depend on the input",
@@ -75,7 +75,7 @@ CURVED = {
 # Functions that jump.
 JUMPING = (
     "hardshrink", "sign", "sgn", "round", "floor", "ceil", "heaviside", "trunc", "fix", "frac",
-    "fmod", "remainder", "floor_divide", "argmax", "argmin", "signbit", "bernoulli", "one_hot",
+    "fmod", "remainder", "floor_divide", "argmax", "argmin", "signbit", "bernoulli",
     "isnan", "isinf", "nan_to_num",
 )  # fmt: skip
 
@@ -90,7 +90,6 @@ UNDONE = {
     "cummax": "torch.maximum, step by step",
     "cummin": "torch.minimum, step by step",
     "fractional_max_pool2d": "nn.MaxPool2d",
-    "max_unpool2d": "nn.Upsample(mode='nearest')",
     "upsample_linear1d": "nn.Upsample(mode='nearest')",
     "upsample_bilinear2d": "nn.Upsample(mode='nearest')",
     "upsample_bicubic2d": "nn.Upsample(mode='nearest')",

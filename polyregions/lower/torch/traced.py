@@ -160,13 +160,15 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool | torch.SymBool)
 
 
-def constant(call: Call, value: Any, *, finite: bool = True) -> FloatArray:
+def constant(
+    call: Call, value: Any, *, finite: bool = True, what: str = "a constant"
+) -> FloatArray:
     """A constant operand in float64, exactly."""
     if is_number(value) or isinstance(value, bool):
         return np.asarray(float(value))
     if not isinstance(value, torch.Tensor):
         raise call.refused("has an argument that is no constant")
-    return tensors.read(value, f"a constant of {call.where}", finite=finite)
+    return tensors.read(value, f"{what} of {call.where}", finite=finite)
 
 
 def aligned(

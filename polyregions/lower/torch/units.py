@@ -336,8 +336,16 @@ def _adaptive_average_pool(call: Call, x: Traced, output_size: Any) -> Traced:
 # Last steps -------------------------------------------------------------------------------------
 
 
-@handles("softmax", "_softmax", "log_softmax", "_log_softmax", "sigmoid", "log_sigmoid", "expit")
+@handles(
+    "softmax",
+    "_softmax",
+    "log_softmax",
+    "_log_softmax",
+    "sigmoid",
+    "log_sigmoid",
+    "special_expit",
+)
 def _last(call: Call, x: Traced, *args: Any, **kw: Any) -> Traced:
     """Left out, for now: what comes after it is refused."""
-    of_each = "sigmoid" in call.name or call.name == "expit"
+    of_each = "softmax" not in call.name
     return replace(x, last=LastStep(call.name, call.where, of_each))
