@@ -50,7 +50,8 @@ def convention(model: Model, input_shape: tuple[int, ...] | None = None) -> Conv
     Parameters
     ----------
     input_shape : tuple of int, optional
-        Shape of one input. Unless told, that is what a first `nn.Linear` takes, or 2 numbers.
+        Shape of one input. Unless told, that is the model's own attribute of this name, or what a
+        first `nn.Linear` takes, or 2 numbers.
 
     Raises
     ------
@@ -84,7 +85,7 @@ def convention(model: Model, input_shape: tuple[int, ...] | None = None) -> Conv
             f"along a first axis; torch said: {problems[0]}. input_shape is the shape of one "
             "input, without the axis of a batch"
         ) from problems[0]
-    tried = ", ".join(f"(N, {n}) or ({n},)" for (n,) in shapes)
+    tried = ", ".join(f"(N, {', '.join(map(str, s))}) or {s}" for s in shapes)
     raise ValueError(
         f"cannot tell what inputs the model takes: of shape {tried} it takes none; torch said: "
         f"{problems[0]}. Tell the shape of one input, for example "
@@ -94,6 +95,9 @@ def convention(model: Model, input_shape: tuple[int, ...] | None = None) -> Conv
 
 
 def _likely_shapes(model: torch.nn.Module) -> list[tuple[int, ...]]:
+    told = getattr(model, "input_shape", None)  # as a program from a file has it
+    if isinstance(told, tuple | list) and all(isinstance(n, int) for n in told):
+        return [tuple(told)]
     size = first_linear_width(model)
     if size is not None:
         return [(size,)]

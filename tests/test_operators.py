@@ -342,11 +342,9 @@ LAYERS = {
     ),
     "conv_transpose3d": lambda x: F.conv_transpose3d(x, const(2, 1, 2, 2, 2), groups=2),
     "batch_norm": lambda x: torch.cat([NORM2(x[:, 0]).flatten(1), NORM1(x[:, 0, 0]).flatten(1)], 1),
-    "_native_batch_norm_legit_no_training": lambda x: (
-        ATEN._native_batch_norm_legit_no_training(
-            x[:, 0], const(3), const(3), const(3), const(3) ** 2, 0.1, 1e-3
-        )[0]
-    ),
+    "_native_batch_norm_legit_no_training": lambda x: ATEN._native_batch_norm_legit_no_training(
+        x[:, 0], const(3), const(3), const(3), const(3) ** 2, 0.1, 1e-3
+    )[0],
     "native_dropout": lambda x: ATEN.native_dropout(x, 0.5, False)[0],
     "_adaptive_avg_pool2d": lambda x: ATEN._adaptive_avg_pool2d(x[:, 0], [2, 3]),
     "_adaptive_avg_pool3d": lambda x: ATEN._adaptive_avg_pool3d(x, [1, 2, 3]),

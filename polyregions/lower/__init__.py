@@ -26,8 +26,9 @@ def lower(model: Any, *, input_shape: Sequence[int] | None = None) -> Network:
         A `Network` is returned as it is.
     input_shape : sequence of int, optional
         Shape of one input, such as ``(1, 28, 28)`` for pictures, without the axis of a batch.
-        The network takes its entries in C order. Unless told, it is what the model's first
-        `nn.Linear` takes, or 2 numbers; a program or a list of arrays says it itself.
+        The network takes its entries in C order. Unless told, it is the model's own attribute
+        ``input_shape``, or what its first `nn.Linear` takes, or 2 numbers; a program or a list of
+        arrays says it itself.
 
     Returns
     -------
