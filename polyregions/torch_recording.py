@@ -140,10 +140,12 @@ class Recorder:
         for bound, sign in ((low, 1.0), (high, -1.0)):
             if bound is None:
                 continue
-            bound = torch.as_tensor(bound, dtype=x.dtype, device=x.device)
-            if self._is_traced(bound) or sign * inf != -bound.max():
+            if self._is_traced(bound):
                 pair = torch.stack(torch.broadcast_tensors(x, bound), dim=-1)
                 self._extreme(sign * pair.detach().double(), None)
+            else:
+                self._bends(x, _between(x, *((bound, None) if sign > 0 else (None, bound))))
+            bound = torch.as_tensor(bound, dtype=x.dtype, device=x.device)
             x = torch.maximum(x, bound) if sign > 0 else torch.minimum(x, bound)
 
     def _bends(self, z: torch.Tensor, breakpoints: list[Any]) -> None:

@@ -867,6 +867,23 @@ class Transposed(nn.Module):
         return x.T
 
 
+@pytest.mark.parametrize("kind", ["MultiheadAttention", "TransformerEncoderLayer"])
+def test_attention_is_refused_as_such(kind):
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(2, 4)
+            args = (4, 2) if kind == "MultiheadAttention" else (4, 2, 8)
+            self.att = getattr(nn, kind)(*args, batch_first=True)
+
+        def forward(self, x):
+            h = self.a(x)[:, None]
+            return self.att(h, h, h)[0] if kind == "MultiheadAttention" else self.att(h)
+
+    with pytest.raises(pr.UnsupportedLayerError, match=r"layer 'att.*not piecewise linear"):
+        pr.lower(Attends().eval())
+
+
 @pytest.mark.parametrize("size", [1, 6])
 def test_programs_of_one_size_of_batch(size):
     model = Functional(lambda h: torch.relu(h.squeeze()).reshape(h.shape) + h)

@@ -219,7 +219,9 @@ class _Walk:
         value = node.meta.get("val")
         value = value[0] if isinstance(value, tuple | list) and value else value
         dtype = value.dtype if isinstance(value, torch.Tensor) else self.call.dtype
-        call = Call(self.build, where, plain, dtype)
+        call = Call(self.build, where, plain, dtype, self.call.device)
+        if "MultiheadAttention" in str(node.meta.get("nn_module_stack")):
+            raise refusal("scaled_dot_product_attention", where)
         for x in inputs:
             if isinstance(x, Unavailable):
                 raise UnsupportedLayerError(f"{x.where} {x.why}")

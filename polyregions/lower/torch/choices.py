@@ -54,10 +54,7 @@ def _where(call: Call, condition: Any, a: Any = None, b: Any = None) -> Any:
     if a is None or b is None:
         raise call.refused("gives places, which jump: regions would not meet")
     if not isinstance(condition, Condition):
-        values = [
-            v if isinstance(v, Traced) else torch.as_tensor(v, dtype=torch.float64).cpu()
-            for v in (a, b)
-        ]
+        values = [v if isinstance(v, Traced) else torch.as_tensor(v).to(call.dtype) for v in (a, b)]
         return move(call, torch.where, condition, *values)
     above, below = (a, b) if condition.is_above else (b, a)
     return _bent(call, condition, above, below)

@@ -119,12 +119,15 @@ class Call:
         Its name in the table.
     dtype : torch.dtype
         Of its result.
+    device : torch.device
+        Of the model.
     """
 
     build: Builder
     where: str
     name: str
     dtype: torch.dtype
+    device: torch.device
 
     def refused(self, why: str) -> UnsupportedLayerError:
         """The error for a form of an operation that cannot be lowered."""
