@@ -800,6 +800,26 @@ def test_a_residual_network_is_partitioned_and_verified(export):
     assert min(checked[name] for name in ("patterns", "jacobians", "edges")) > 100
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        Residual,
+        lambda: Functional(lambda h: torch.maximum(h, -h.flip(1)) - F.hardsigmoid(h)),
+        lambda: nn.Sequential(
+            nn.Linear(2, 12), nn.Unflatten(1, (1, 3, 4)), nn.Conv2d(1, 2, 2), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(2, 1),
+        ),
+    ],
+)  # fmt: skip
+def test_both_engines_agree_on_networks_that_are_no_chains(make):
+    torch.manual_seed(0)
+    model = make()
+    part, expected = (pr.partition(model, (-2, 2), engine=e) for e in ("exact", "rational"))
+    assert part.count() == expected.count()
+    assert (part.n_vertices, part.n_edges) == (expected.n_vertices, expected.n_edges)
+    assert pr.verify(part, model, resolution=30).ok
+
+
 def test_pictures_need_their_shape():
     torch.manual_seed(0)
     model = nn.Sequential(
