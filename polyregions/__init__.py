@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from polyregions.errors import Interrupted as Interrupted
     from polyregions.errors import LimitError as LimitError
     from polyregions.errors import LoweringError as LoweringError
+    from polyregions.errors import MissingPackageError as MissingPackageError
     from polyregions.errors import PolyregionsError as PolyregionsError
     from polyregions.errors import UnsupportedLayerError as UnsupportedLayerError
     from polyregions.io import load as load
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition as Partition
     from polyregions.partition import RegionCount as RegionCount
     from polyregions.progress import Progress as Progress
+    from polyregions.slice import Slice as Slice
     from polyregions.verify import Check as Check
     from polyregions.verify import Verification as Verification
     from polyregions.verify import verify as verify
@@ -50,9 +52,11 @@ _HOMES = {
     "LoweringError": "errors",
     "Network": "network",
     "Partition": "partition",
+    "MissingPackageError": "errors",
     "PolyregionsError": "errors",
     "Progress": "progress",
     "RegionCount": "partition",
+    "Slice": "slice",
     "UnsupportedLayerError": "errors",
     "Verification": "verify",
     "count_regions": "api",

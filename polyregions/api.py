@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from polyregions import engines
 from polyregions.counting import Counts
-from polyregions.domain import as_domain
+from polyregions.domain import Domain, as_domain
 from polyregions.errors import CertificateError
 from polyregions.limits import as_flag, as_limit
 from polyregions.lower import lower
 from polyregions.network import Network
 from polyregions.progress import ProgressLike, reporter
+from polyregions.slice import Slice
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
 
 
+class _Default:
+    """What `domain` is unless given: the frame of the slice if it has one, else (-1, 1)."""
+
+    def __repr__(self) -> str:
+        return "(-1, 1)"
+
+
+_DEFAULT = _Default()
+
+
 def partition(
     model: Any,
-    domain: Any = (-1, 1),
+    domain: Any = _DEFAULT,
     *,
+    slice: Slice | None = None,
     engine: str = "auto",
     max_regions: int | None = None,
     max_memory: int | None = None,
@@ -33,9 +46,13 @@ def partition(
     Parameters
     ----------
     model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        A piecewise-linear network with two inputs; see `lower` for what is taken.
+        A piecewise-linear network, with two inputs or a slice; see `lower` for what is taken.
     domain : (lo, hi), (xmin, ymin, xmax, ymax) or shapely.Polygon
-        A square, a box or a convex polygon. Its float64 coordinates are taken as exact.
+        A square, a box or a convex polygon. Its float64 coordinates are taken as exact. Unless
+        given it is the square (-1, 1), or the frame of a slice that has one.
+    slice : Slice, optional
+        The plane of the input space that the domain lies in. For a torch module, its points
+        should have the shape of the module's input.
     engine : {"auto", "rational", "exact"}
         ``"rational"`` is the reference, which works in integers throughout. ``"exact"`` is
         compiled: it decides by float64 arithmetic with proven error bounds and in integers where
@@ -70,8 +87,9 @@ def partition(
     UnsupportedLayerError
         If an operation of the model is not piecewise linear, or not known.
     ValueError
-        If the network has not two inputs, the domain is empty, reversed or not convex, the
-        engine is unknown, a limit is less than 1, or the engine cannot keep to `max_memory`.
+        If the network has neither two inputs nor as many as the slice, the domain is empty,
+        reversed or not convex, the engine is unknown, a limit is less than 1, or the engine
+        cannot keep to `max_memory`.
     TypeError
         If an argument is of the wrong type, such as a limit that is no integer.
     LimitError
@@ -104,9 +122,11 @@ def partition(
     as_flag(check, "check")
     limits = _limits(max_regions, max_memory, threads)
     report = reporter(progress)
-    polygon = as_domain(domain)
-    network = _of_the_plane(model)
+    polygon = domain_of(domain, slice)
+    whole, network = _of_the_plane(model, slice)
     part = engines.subdivide(name, network, polygon, **limits, progress=report)
+    if slice is not None:
+        part = replace(part, slice=slice, network=whole)
     if check and not part.certificate.ok:
         raise CertificateError(
             f"the partition by engine {name!r} fails its own check, which is a defect of "
@@ -118,8 +138,9 @@ def partition(
 
 def count_regions(
     model: Any,
-    domain: Any = (-1, 1),
+    domain: Any = _DEFAULT,
     *,
+    slice: Slice | None = None,
     linear: bool = False,
     engine: str = "auto",
     max_regions: int | None = None,
@@ -131,7 +152,7 @@ def count_regions(
 
     Parameters
     ----------
-    model, domain
+    model, domain, slice
         As for `partition`.
     linear : bool
         Whether to count linear regions and affine pieces as well. That needs the whole
@@ -161,8 +182,8 @@ def count_regions(
     as_flag(linear, "linear")
     limits = _limits(max_regions, max_memory, threads)
     report = reporter(progress)
-    polygon = as_domain(domain)
-    network = _of_the_plane(model)
+    polygon = domain_of(domain, slice)
+    _, network = _of_the_plane(model, slice)
     if not linear:
         return Counts(engines.count(engine, network, polygon, **limits, progress=report))
     part = engines.subdivide(name, network, polygon, **limits, progress=report)
@@ -178,13 +199,32 @@ def _limits(max_regions: Any, max_memory: Any, threads: Any) -> dict[str, int | 
     }
 
 
-def _of_the_plane(model: Any) -> Network:
+def domain_of(domain: Any = _DEFAULT, slice: Slice | None = None) -> Domain:
+    """The domain that is meant by the arguments of `partition`."""
+    if slice is not None and not isinstance(slice, Slice):
+        raise TypeError(
+            "slice must be a polyregions.Slice, such as pr.Slice.axes(0, 1, at=point) or "
+            f"pr.Slice.through(p0, p1, p2), got {slice!r}"
+        )
+    if not isinstance(domain, _Default):
+        return as_domain(domain)
+    return as_domain((-1, 1) if slice is None or slice.frame is None else slice.frame)
+
+
+def _of_the_plane(model: Any, slice: Slice | None) -> tuple[Network, Network]:
+    """The whole network, and the one that is partitioned, which has two inputs."""
+    if slice is not None:
+        whole = lower(model, shape=slice.shape)
+        return whole, slice.restrict(whole)
     network = lower(model)
     if network.n_inputs != 2:
         raise ValueError(
-            f"the network has {network.n_inputs} inputs, but a partition is of a plane: it needs "
-            "a 2-D slice of the input space, which is not available yet. For now, make a "
-            "2-input model of the slice, for example with a first nn.Linear(2, "
-            f"{network.n_inputs}) that maps the plane into the input space"
+            f"the network has {network.n_inputs} inputs, but a partition is of a plane: say which "
+            "2-D slice of the input space is meant, by slice=, for example "
+            f"slice=pr.Slice.axes(0, 1, at=point) with a point of {network.n_inputs} numbers "
+            "(--slice axes:0,1 on the command line)"
+            if network.n_inputs > 2
+            else "the network has 1 input, but a partition is of a plane, and a line has no 2-D "
+            "slice; give the network a second input, which its first layer need not use"
         )
-    return network
+    return network, network

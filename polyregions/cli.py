@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polyregions as pr
-from polyregions import cli_parser, compilation, progress
+from polyregions import cli_parser, cli_slice, compilation, progress
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -102,13 +102,14 @@ def _count(args: argparse.Namespace) -> int:
 
 def _count_only(args: argparse.Namespace) -> int:
     """Count what can be counted without the vertices, edges and maps."""
-    from polyregions.domain import as_domain
+    from polyregions.api import domain_of
 
-    network = _network(args)
+    network, plane = _network(args)
     options = _options(args)
-    domain = as_domain(options.pop("domain", (-1, 1)))
+    given = {name: options.pop(name) for name in ("domain",) if name in options}
+    domain = domain_of(**given, slice=plane)
     with _compilation_is_said(args):
-        counts = pr.count_regions(network, domain, **options)
+        counts = pr.count_regions(network, domain, slice=plane, **options)
     widths = [layer.n_inputs for layer in network.activations]
     if args.json:
         _print_json(
@@ -116,6 +117,7 @@ def _count_only(args: argparse.Namespace) -> int:
                 "polyregions": pr.__version__,
                 "model": args.model,
                 "domain": _domain_facts(domain),
+                **_slice_facts(plane),
                 "counts": {
                     "activation_regions": counts.activation_regions,
                     "linear_regions": None,
@@ -129,7 +131,8 @@ def _count_only(args: argparse.Namespace) -> int:
     else:
         shape = f" ({'-'.join(map(str, widths))})" if widths else ""
         units, layers = _number(network.n_units, "unit"), _number(len(widths), "layer")
-        print(f"Regions of {domain} by {units} in {layers}{shape}")
+        on = "" if plane is None else f" on {plane}"
+        print(f"Regions of {domain}{on} by {units} in {layers}{shape}")
         print(f"  {counts}")
     return 0
 
@@ -164,10 +167,13 @@ def _plot(args: argparse.Namespace) -> int:
 def _verify(args: argparse.Namespace) -> int:
     model = _model(args)
     if args.partition is None:
+        planes = _planes(args)
+        network = pr.lower(model, shape=planes.shape)
         with _compilation_is_said(args):
-            part = pr.partition(model, **_options(args))
+            part = pr.partition(network, slice=planes.of(network.n_inputs), **_options(args))
     else:
-        _refuse_options(args, *cli_parser.COMPUTING, because="with --partition")
+        options = (*cli_parser.COMPUTING, *cli_parser.SLICING)
+        _refuse_options(args, *options, because="with --partition")
         part = pr.load(args.partition)
     report = pr.verify(part, model, resolution=args.resolution)
     if args.json:
@@ -219,12 +225,12 @@ def _demo(args: argparse.Namespace) -> int:
 def _partition(args: argparse.Namespace) -> pr.Partition:
     """The partition that the arguments describe, computed or loaded."""
     if _is_saved(args.model):
-        options = (*cli_parser.COMPUTING, "activation", "transpose")
+        options = (*cli_parser.COMPUTING, *cli_parser.SLICING, "activation", "transpose")
         _refuse_options(args, *options, because="to a saved partition")
         return pr.load(args.model)
-    network = _network(args)
+    network, plane = _network(args)
     with _compilation_is_said(args):
-        return pr.partition(network, **_options(args))
+        return pr.partition(network, slice=plane, **_options(args))
 
 
 def _is_saved(path: str) -> bool:
@@ -234,11 +240,17 @@ def _is_saved(path: str) -> bool:
     return is_partition(path)
 
 
-def _network(args: argparse.Namespace) -> pr.Network:
-    """The model that the arguments name, lowered."""
+def _network(args: argparse.Namespace) -> tuple[pr.Network, pr.Slice | None]:
+    """The model that the arguments name, lowered, and the plane they describe."""
     from polyregions.io import load_network
 
-    return load_network(args.model, **_reading(args))
+    planes = _planes(args)
+    network = load_network(args.model, **_reading(args), shape=planes.shape)
+    return network, planes.of(network.n_inputs)
+
+
+def _planes(args: argparse.Namespace) -> cli_slice.Planes:
+    return cli_slice.Planes(args.slice, args.fix)
 
 
 def _model(args: argparse.Namespace) -> Any:
@@ -247,7 +259,7 @@ def _model(args: argparse.Namespace) -> Any:
 
 def _reading(args: argparse.Namespace) -> dict[str, Any]:
     """How a file of weights is to be read."""
-    if Path(args.model).suffix.lower() == ".pt2" or ".py:" in args.model:
+    if Path(args.model).suffix.lower() in (".pt2", ".nnet", ".onnx") or ".py:" in args.model:
         because = "to this kind of model, which says so itself"
         _refuse_options(args, "activation", "transpose", because=because)
     return {"activation": args.activation or "relu", "transpose": args.transpose}
@@ -298,6 +310,7 @@ def _facts(args: argparse.Namespace, part: pr.Partition) -> dict[str, Any]:
         "polyregions": pr.__version__,
         "model": args.model,
         "domain": _domain_facts(part.domain),
+        **_slice_facts(part.slice),
         "engine": part.engine,
         "counts": part.count()._asdict(),
         "vertices": part.n_vertices,
@@ -314,6 +327,19 @@ def _facts(args: argparse.Namespace, part: pr.Partition) -> dict[str, Any]:
 def _domain_facts(domain: pr.Domain) -> dict[str, Any]:
     facts: dict[str, Any] = {"bounds": domain.bounds}
     return facts if domain.is_box else facts | {"corners": domain.xy.tolist()}
+
+
+def _slice_facts(plane: pr.Slice | None) -> dict[str, Any]:
+    if plane is None:
+        return {}
+    marks = zip(plane.mark_labels, plane.mark_xy.tolist(), strict=True)
+    facts = {
+        "inputs": plane.n_inputs,
+        "shape": plane.shape,
+        "coordinates": plane.axis_labels,
+        "marks": [{"label": label, "at": at} for label, at in marks],
+    }
+    return {"slice": facts}
 
 
 def _layer_facts(widths: Sequence[int], counts: Sequence[int]) -> list[dict[str, int]]:

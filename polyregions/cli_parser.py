@@ -9,20 +9,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from polyregions.cli_slice import parse_fix, parse_slice
 from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, parse_bytes
 
 Command: TypeAlias = Callable[[argparse.Namespace], int]
 
 # The options that say how to compute a partition, by their names in Python.
 COMPUTING = ("domain", "engine", "max_regions", "max_memory", "threads", "progress")
+# Those that say which plane of the input space is meant.
+SLICING = ("slice", "fix")
 
 _MODELS = """\
 models:
   net.pt2            a program saved by torch.export.save
+  net.onnx           an ONNX model
   net.npz            weights and biases: weight_0, bias_0, weight_1 ... or W0, b0 ... or
                      0.weight, 0.bias ...; weights are (out, in), a missing bias is zero
+  net.nnet           the NNet text format, with its normalisation
   net.pt, net.pth    the state dict of a stack of linear layers
-  net.py:make        your own code, which is run: an nn.Module, or what to call for one
+  net.py:make        your own code, which is run: a model (an nn.Module, an estimator of
+                     scikit-learn ...), or what to call for one
 Opening a file of the other kinds never runs code from it. Arrays and state dicts do not say what
 is between the layers; --activation does.
 """
@@ -43,6 +49,7 @@ examples:
   polyregions count net.pt2 --domain -10 10
   polyregions count net.pth --domain 0 -1 2 1 --activation abs
   polyregions count net.py:make_model --linear --json | jq .counts.linear_regions
+  polyregions count net.npz --slice axes:0,1 --fix 2=0.5 --fix 3=-1
   polyregions count net.pt2 --domain -10 10 --max-regions 100000000 --max-memory 4G
   polyregions count regions.npz --certificate
 """,
@@ -51,6 +58,7 @@ examples:
   polyregions plot net.pt2 --domain -10 10 -o regions.png
   polyregions plot net.npz -o creases.pdf --color value --lines crease
   polyregions plot regions.npz -o areas.svg --color area --lines none
+  polyregions plot mnist.pt2 --slice data:three_digits.npy -o digits.png
 """,
     "verify": """\
 examples:
@@ -198,7 +206,25 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         "--domain",
         type=_domain,
         metavar="LO HI",
-        help="the square to partition, or XMIN YMIN XMAX YMAX for a box (default: -1 1)",
+        help="the square to partition, or XMIN YMIN XMAX YMAX for a box (default: -1 1, or with "
+        "--slice data:FILE.npy a square around the points)",
+    )
+    parser.add_argument(
+        "--slice",
+        type=parse_slice,
+        metavar="PLANE",
+        help="which plane, if the model has more than two inputs: axes:I,J for inputs I and J "
+        "(counted from 0), all others being 0 or as --fix says; through:FILE.npy for the plane "
+        "through three points, an array of shape (3, ...), which get the coordinates (0, 0), "
+        "(1, 0) and (0, 1); data:FILE.npy for the same plane without distortion",
+    )
+    parser.add_argument(
+        "--fix",
+        type=parse_fix,
+        action="append",
+        metavar="I=VALUE",
+        help="hold input I at a value; give it once for each. Without --slice, the two inputs "
+        "that are not fixed are the plane",
     )
     parser.add_argument("--engine", choices=ENGINES, help="how to compute it (default: auto)")
     parser.add_argument(

@@ -28,6 +28,10 @@ class FormatError(PolyregionsError, ValueError):
     """A file is damaged, foreign, unsafe to open, or of a newer schema."""
 
 
+class MissingPackageError(PolyregionsError, ImportError):
+    """An optional package is needed that is not installed; the message names the extra."""
+
+
 class LimitError(PolyregionsError):
     """A subdivision was stopped because it would exceed a limit.
 

@@ -70,6 +70,24 @@ def rounded(numerator: int, denominator: int) -> float:
         ) from None
 
 
+def integers(*arrays: NDArray[np.float64]) -> tuple[list[list[int]], int]:
+    """The arrays, flat, as integers times 2**exponent, and that exponent, one for all."""
+    parts = []
+    lowest = None
+    for array in arrays:
+        mantissa, exponent = np.frexp(array.ravel())
+        whole = np.ldexp(mantissa, 53).astype(np.int64)
+        parts.append((whole, exponent.astype(np.int64) - 53))
+        used = parts[-1][1][whole != 0]
+        if len(used) and (lowest is None or used.min() < lowest):
+            lowest = int(used.min())
+    least = lowest or 0
+    return [
+        [m << max(e - least, 0) for m, e in zip(whole.tolist(), exponent.tolist(), strict=True)]
+        for whole, exponent in parts
+    ], least
+
+
 def rounding_error(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far the nearest float64 numbers can be from what was rounded: half their spacing."""
     half: NDArray[np.float64] = np.maximum(np.spacing(np.abs(values)) / 2, _SMALLEST)

@@ -22,6 +22,7 @@ size of 1, so that nothing overflows. What may underflow, then or later, is far 
 
 from __future__ import annotations
 
+from math import frexp
 from typing import Any
 
 import numpy as np
@@ -153,7 +154,6 @@ def surely_inside(offsets, corners, xy, error, sx, sy, point, inside):
 
 def scales(xy: np.ndarray[Any, Any]) -> tuple[float, float, int, int]:
     """Powers of two by which to multiply coordinates up to those of `xy`, and their exponents."""
-    _, exponents = np.frexp(np.abs(xy).max(axis=0))
     # Further out the factor or its inverse would be no float64, and nothing overflows anyway.
-    ex, ey = (-min(max(int(e), -1000), 1000) for e in exponents)
+    ex, ey = (-min(max(frexp(v)[1], -1000), 1000) for v in np.abs(xy).max(axis=0).tolist())
     return 2.0**ex, 2.0**ey, ex, ey

@@ -7,12 +7,12 @@ model, with lowering.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
-from polyregions.models import is_torch_model as is_torch_model
+from polyregions.formats.nnet import NNet
 from polyregions.models import kind_of
 from polyregions.network import (
     Activation,
@@ -24,6 +24,7 @@ from polyregions.network import (
     joined,
 )
 from polyregions.rounding import FLOAT64, Precision
+from polyregions.slice import Slice
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Sample:
     Attributes
     ----------
     values : (N, M) float64
-    jacobian : (N, M, 2) float64 or None
+    jacobian : (N, M, n_inputs) float64 or None
         None if it was not asked for, or if the model's forward has no derivative to offer;
         `limitation` says why.
     preactivation : (N, H) float64
@@ -63,7 +64,7 @@ _Values: TypeAlias = tuple[FloatArray, FloatArray]
 
 
 class Forward(Protocol):
-    """A model that can be called at points."""
+    """A model that can be called at points, which are its inputs in the order of C."""
 
     def representable(self, points: FloatArray) -> FloatArray:
         """The points rounded to the numbers that the model takes as its input."""
@@ -75,26 +76,71 @@ class Forward(Protocol):
         """Values, patterns and, if wanted, Jacobians at representable points."""
 
 
-def forward_of(
-    model: Any, network: Network | None = None, *, input_shape: tuple[int, ...] | None = None
-) -> Forward:
+def forward_of(model: Any, slice: Slice | None = None, network: Network | None = None) -> Forward:
     """The model's own forward, for every kind of model that `polyregions.lower` takes.
 
     Parameters
     ----------
+    model
+    slice : Slice, optional
+        The plane that points are of; then they are (N, 2).
     network : Network, optional
-        What the model was lowered to; it says which units there are.
-    input_shape : tuple of int, optional
-        As for `polyregions.lower`.
+        What the model was lowered to, of all its inputs; it says which units there are.
     """
+    if slice is not None:
+        return SlicedForward(_forward_of(model, slice.shape, network), slice)
+    return _forward_of(model, None, network)
+
+
+def _forward_of(model: Any, shape: tuple[int, ...] | None, network: Network | None) -> Forward:
     kind = kind_of(model)
     if kind == "network":
         return NetworkForward(model)
     if kind == "arrays":
         return ArrayForward(model)
-    from polyregions.torch_forward import TorchForward, convention
+    if kind == "nnet":
+        return NNetForward(model)
+    if kind == "sklearn":
+        from polyregions.sklearn_forward import SklearnForward
 
-    return TorchForward(model, convention(model, input_shape), network)
+        return SklearnForward(model)
+    if kind == "onnx":
+        from polyregions.onnx_forward import OnnxForward
+
+        return OnnxForward(model)
+    from polyregions.torch_forward import TorchForward
+
+    return TorchForward(model, shape=shape, network=network)
+
+
+class SlicedForward:
+    """A model that is called at points of a plane in its input space.
+
+    The points of the plane are computed in float64 and rounded to what the model takes. So the
+    model is the network of `Slice.restrict`, whose first step is done in the model's own arithmetic
+    or better, and the bounds of `polyregions.rounding` for that network hold.
+    """
+
+    def __init__(self, forward: Forward, slice: Slice) -> None:
+        self._forward = forward
+        self._slice = slice
+        self._directions = slice.as_step().weight
+
+    def representable(self, points: FloatArray) -> FloatArray:
+        return points
+
+    def _inputs(self, points: FloatArray) -> FloatArray:
+        with np.errstate(over="ignore", invalid="ignore"):
+            return self._slice(points).reshape(len(points), -1)
+
+    def values(self, points: FloatArray) -> FloatArray:
+        return self._forward.values(self._inputs(points))
+
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        sample = self._forward.sample(self._inputs(points), with_jacobian=with_jacobian)
+        if sample.jacobian is None:
+            return sample
+        return replace(sample, jacobian=sample.jacobian @ self._directions)
 
 
 class ArrayForward:
@@ -132,6 +178,33 @@ class ArrayForward:
                 jacobian = weight @ jacobian
         z = np.concatenate(before, axis=1)
         return Sample(x, jacobian if with_jacobian else None, z, (z > 0).astype(np.uint8), FLOAT64)
+
+
+class NNetForward:
+    """What an ``.nnet`` file describes, by the format's own formula, in float64."""
+
+    def __init__(self, model: NNet) -> None:
+        self._model = model
+        self._layers = ArrayForward(list(zip(model.weights, model.biases, strict=True)))
+
+    def representable(self, points: FloatArray) -> FloatArray:
+        return points
+
+    def values(self, points: FloatArray) -> FloatArray:
+        return self._restored(self._layers.values(self._normalised(points)))
+
+    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
+        inner = self._layers.sample(self._normalised(points), with_jacobian=with_jacobian)
+        jacobian = inner.jacobian
+        if jacobian is not None:
+            jacobian = jacobian * self._model.ranges[-1] / self._model.ranges[:-1]
+        return replace(inner, values=self._restored(inner.values), jacobian=jacobian)
+
+    def _normalised(self, points: FloatArray) -> FloatArray:
+        return (points - self._model.means[:-1]) / self._model.ranges[:-1]
+
+    def _restored(self, values: FloatArray) -> FloatArray:
+        return values * self._model.ranges[-1] + self._model.means[-1]
 
 
 class NetworkForward:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from os import PathLike, fspath
 from pathlib import Path
@@ -13,13 +13,13 @@ from typing import Any
 
 from polyregions.errors import FormatError, PolyregionsError
 from polyregions.formats import npz
-from polyregions.forward import is_torch_model
+from polyregions.models import kind_of
 from polyregions.network import Network
 from polyregions.partition import Partition
 
 MODEL_KINDS = (
-    "a .pt2 file (torch.export.save), an .npz of weights and biases, a .pt or .pth state dict of "
-    "a stack of linear layers, or model.py:callable"
+    "a .pt2 file (torch.export.save), an .onnx file, an .nnet file, an .npz of weights and biases, "
+    "a .pt or .pth state dict of a stack of linear layers, or model.py:callable"
 )
 
 
@@ -89,6 +89,11 @@ def load_model(
         ``layers.2.bias``; also with ``/`` or ``_`` for the dot, and ``W``, ``A`` or ``kernel`` and
         ``b`` for the words). Layers come in the order of their numbers, 2 before 10; where their
         names differ in more than numbers, in the order of the file. A missing bias is zero.
+    ``.nnet``
+        The NNet text format, in which ACAS Xu is published, with the normalisation of its header.
+    ``.onnx``
+        An ONNX model, read with the package onnx (``pip install 'polyregions[onnx]'``). Weights
+        that it keeps in other files are read only from its own folder.
     ``.pt``, ``.pth``
         The state dict of a stack of linear layers, with such names, in its own order; read with
         ``weights_only=True``.
@@ -108,7 +113,7 @@ def load_model(
 
     Returns
     -------
-    torch.nn.Module, or what the callable returns
+    torch.nn.Module, onnx.ModelProto, `polyregions.formats.nnet.NNet`, or what the callable returns
         A model for `polyregions.partition`, in eval mode unless it is your own.
 
     Raises
@@ -119,6 +124,8 @@ def load_model(
         If a program calls an operation that is not known.
     ValueError
         If the activation is not known.
+    MissingPackageError
+        If an ONNX model is to be read and the package onnx is not installed.
     OSError
         If the file cannot be read.
 
@@ -146,12 +153,20 @@ def load_model(
         raise FormatError(
             f"{name} is Python code; say which object gives the model, as in {name}:make_model"
         )
-    if kind not in (".npz", ".pt2", ".pt", ".pth"):
+    if kind not in (".npz", ".nnet", ".onnx", ".pt2", ".pt", ".pth"):
         raise FormatError(f"{name} is no kind of model that is known: it must be {MODEL_KINDS}")
     if kind == ".pt2":
         from polyregions.formats import pt2
 
         return pt2.read(path)
+    if kind == ".nnet":
+        from polyregions.formats import nnet
+
+        return nnet.read(path)
+    if kind == ".onnx":
+        from polyregions.formats import onnx
+
+        return onnx.read(path)
     if is_partition(path):
         raise FormatError(
             f"{name} is a saved partition, not a model; open it with polyregions.load"
@@ -163,7 +178,11 @@ def load_model(
 
 
 def load_network(
-    path: str | PathLike[str], *, activation: str = "relu", transpose: bool = False
+    path: str | PathLike[str],
+    *,
+    activation: str = "relu",
+    transpose: bool = False,
+    shape: tuple[int, ...] | None = None,
 ) -> Network:
     """Open a file that holds a model, as `load_model` does, and lower the model.
 
@@ -173,6 +192,8 @@ def load_network(
     ----------
     path, activation, transpose
         As for `load_model`.
+    shape
+        As for `polyregions.lower`.
 
     Returns
     -------
@@ -200,7 +221,7 @@ def load_network(
         return read_network(path, activation=activation, transpose=transpose)
     from polyregions.lower import lower
 
-    return lower(load_model(path, activation=activation, transpose=transpose))
+    return lower(load_model(path, activation=activation, transpose=transpose), shape=shape)
 
 
 def _call_own_code(file: str, attribute: str) -> Any:
@@ -236,14 +257,18 @@ def _call_own_code(file: str, attribute: str) -> Any:
     if not _is_model(model):
         raise FormatError(
             f"{file}:{attribute}() returned a {type(model).__name__}; it must return a "
-            "torch.nn.Module, an exported program, a list of (weight, bias) arrays or a Network"
+            "torch.nn.Module, an exported program, a list of (weight, bias) arrays, an estimator "
+            "of scikit-learn, an onnx.ModelProto or a Network"
         )
     return model
 
 
 def _is_model(value: Any) -> bool:
-    is_list = isinstance(value, Sequence) and not isinstance(value, str | bytes)
-    return isinstance(value, Network) or is_list or is_torch_model(value)
+    try:
+        kind_of(value)
+    except TypeError:
+        return False
+    return True
 
 
 @contextmanager

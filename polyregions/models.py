@@ -1,18 +1,24 @@
-"""What kinds of models there are, told without importing torch."""
+"""What kinds of models there are, told without importing torch, scikit-learn or onnx."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from os import PathLike, fspath
 from typing import Any, Literal, TypeAlias
 
+from polyregions.formats.nnet import NNet
 from polyregions.network import Network
 
-Kind: TypeAlias = Literal["torch", "network", "arrays"]
+Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet", "onnx", "sklearn"]
 
 
 def kind_of(model: Any) -> Kind:
-    """Tell a torch module or program, a `Network`, and a list of (weight, bias) apart.
+    """Tell the kinds of models apart.
+
+    They are torch modules and programs, lists of (weight, bias), what `polyregions.load_model`
+    makes of an ``.nnet`` file, an ``onnx.ModelProto`` or the path of an ``.onnx`` file, estimators
+    of scikit-learn (all of them; lowering says which it takes) and `Network`.
 
     Raises
     ------
@@ -21,13 +27,23 @@ def kind_of(model: Any) -> Kind:
     """
     if isinstance(model, Network):
         return "network"
+    if isinstance(model, NNet):
+        return "nnet"
     if is_torch_model(model):
         return "torch"
+    if is_sklearn_model(model):
+        return "sklearn"
+    if is_onnx_model(model):
+        return "onnx"
     if isinstance(model, Sequence) and not isinstance(model, str | bytes):
         return "arrays"
+    hint = ""
+    if isinstance(model, str | PathLike):
+        hint = "; polyregions.load_model opens a file that holds a model"
     raise TypeError(
         "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
-        f"(weight, bias) arrays or a polyregions.Network, got {type(model).__qualname__}"
+        "(weight, bias) arrays, an onnx.ModelProto, the path of an .onnx file, an estimator of "
+        f"scikit-learn or a polyregions.Network, got {type(model).__qualname__}{hint}"
     )
 
 
@@ -40,3 +56,17 @@ def is_torch_model(model: Any) -> bool:
         return True
     export = sys.modules.get("torch.export")
     return export is not None and isinstance(model, export.ExportedProgram)
+
+
+def is_sklearn_model(model: Any) -> bool:
+    """Whether `model` is an estimator of scikit-learn, without importing scikit-learn."""
+    base = sys.modules.get("sklearn.base")
+    return base is not None and isinstance(model, base.BaseEstimator)
+
+
+def is_onnx_model(model: Any) -> bool:
+    """Whether `model` is an ONNX model or the path of one, without importing onnx."""
+    if isinstance(model, str | PathLike):
+        return str(fspath(model)).lower().endswith(".onnx")
+    onnx = sys.modules.get("onnx")
+    return onnx is not None and isinstance(model, onnx.ModelProto)

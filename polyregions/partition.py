@@ -16,13 +16,15 @@ from numpy.typing import ArrayLike
 from polyregions import cycles, exact, location
 from polyregions.domain import Domain
 from polyregions.exact import Triple
-from polyregions.network import ByteArray, FloatArray, IntArray
+from polyregions.network import ByteArray, FloatArray, IntArray, Network
+from polyregions.slice import Slice
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
     from shapely import Polygon
 
     from polyregions.certificate import Certificate
+    from polyregions.jacobian import Jacobian
 
 
 class RegionCount(NamedTuple):
@@ -91,6 +93,16 @@ class Partition:
         How many geometric decisions were settled in each arithmetic. Read-only.
     seconds : mapping of str to float
         How long each stage took, in seconds. Read-only.
+    slice : Slice or None
+        The plane of an input space of more dimensions that the domain lies in. All coordinates,
+        and `face_weight`, are by those of the slice; `jacobian` is by all inputs.
+    network : Network or None
+        With a slice: the whole network, of all inputs. None without one.
+
+    Raises
+    ------
+    ValueError
+        If there is a slice without a network, or they are not of the same number of inputs.
     """
 
     domain: Domain
@@ -112,10 +124,11 @@ class Partition:
     engine: str
     decisions: Mapping[str, int]
     seconds: Mapping[str, float] = field(default_factory=dict)
+    slice: Slice | None = None
+    network: Network | None = None
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
+        for name, value in list(vars(self).items()):
             if isinstance(value, np.ndarray):
                 # Indices take four bytes each: half of what a large partition needs.
                 dtype = np.int32 if value.dtype.kind == "i" else value.dtype
@@ -123,9 +136,15 @@ class Partition:
                 if array.flags.writeable:
                     array = array.copy() if array is value else array
                     array.flags.writeable = False
-                object.__setattr__(self, item.name, array)
+                object.__setattr__(self, name, array)
             elif isinstance(value, Mapping):
-                object.__setattr__(self, item.name, MappingProxyType(dict(value)))
+                object.__setattr__(self, name, MappingProxyType(dict(value)))
+        inputs = [None if x is None else x.n_inputs for x in (self.slice, self.network)]
+        if inputs[0] != inputs[1]:
+            raise ValueError(
+                "a partition has a slice and a network with as many inputs, or neither; got "
+                f"{self.slice!r} and {self.network!r}"
+            )
 
     def __reduce__(self) -> tuple[type[Partition], tuple[Any, ...]]:
         """Copy and pickle by the constructor, so that copies are read-only too."""
@@ -349,6 +368,58 @@ class Partition:
         values[face < 0] = np.nan
         return values
 
+    def jacobian(self, f: int) -> FloatArray:
+        """The derivative of all outputs by all inputs on face `f`.
+
+        Parameters
+        ----------
+        f : int
+            The face.
+
+        Returns
+        -------
+        (M, n_inputs) float64
+            With a slice, by the inputs of the whole network, numbered in the order of C; so
+            ``part.jacobian(f)[m].reshape(part.slice.shape)`` is the gradient of output m, a
+            picture if inputs are. It is worked out exactly and every entry rounded once, to
+            nearest. Without a slice the two coordinates are the inputs, and it is
+            ``face_weight[f]``.
+
+        Raises
+        ------
+        IndexError
+            If there is no such face.
+        OverflowError
+            If an entry is too large for float64.
+
+        Notes
+        -----
+        It takes the integer product of all weight matrices, for M rows: a millisecond for small
+        networks, a tenth of a second for some hundred thousand weights.
+
+        A unit that is zero on the whole face counts as inactive, so on such a face this is one
+        of several derivatives that the network has in directions off the plane.
+
+        Examples
+        --------
+        >>> import polyregions as pr
+        >>> layers = [([[1, 2, 3], [4, 5, 6]], [0, 0]), ([[1, 1]], [0])]
+        >>> part = pr.partition(layers, slice=pr.Slice.axes(0, 2, at=[0, 0, 0]))
+        >>> face = part.locate([0.5, 0.5])
+        >>> part.face_weight[face], part.jacobian(face)
+        (array([[5., 9.]]), array([[5., 7., 9.]]))
+        """
+        f = range(self.n_faces)[f]
+        if self._jacobian is None:
+            return self.face_weight[f]
+        return self._jacobian(self.face_pattern[f])
+
+    @cached_property
+    def _jacobian(self) -> Jacobian | None:
+        from polyregions.jacobian import Jacobian
+
+        return None if self.network is None else Jacobian(self.network)
+
     # -- counts --------------------------------------------------------------------------------
 
     @cached_property
@@ -501,9 +572,12 @@ class Partition:
         shape = f" ({'-'.join(map(str, widths))})" if widths else ""
         return f"{_number(self.n_units, 'unit')} in {_number(len(widths), 'layer')}{shape}"
 
+    def _place(self) -> str:
+        return f"{self.domain}" if self.slice is None else f"{self.domain} on {self.slice}"
+
     def __repr__(self) -> str:
         faces = _number(self.n_faces, "face")
-        return f"<Partition of {self.domain}: {faces}, {self._layers()}>"
+        return f"<Partition of {self._place()}: {faces}, {self._layers()}>"
 
     def __str__(self) -> str:
         from polyregions import measure
@@ -512,7 +586,7 @@ class Partition:
         smallest, largest = measure.smallest_and_largest(self)
         return "\n".join(
             [
-                f"Partition of {self.domain} by {self._layers()}",
+                f"Partition of {self._place()} by {self._layers()}",
                 f"  {_number(self.n_vertices, 'vertex', 'vertices')}, "
                 f"{_number(self.n_edges, 'edge')}, {_number(self.n_faces, 'face')}",
                 f"  {_number(count.activation_regions, 'activation region')}",

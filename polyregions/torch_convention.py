@@ -44,14 +44,14 @@ class Convention:
         return values.to(self.device, self.dtype)
 
 
-def convention(model: Model, input_shape: tuple[int, ...] | None = None) -> Convention:
+def convention(model: Model, shape: tuple[int, ...] | None = None) -> Convention:
     """Find out how to call a model.
 
     Parameters
     ----------
-    input_shape : tuple of int, optional
-        Shape of one input. Unless told, that is the model's own attribute of this name, or what a
-        first `nn.Linear` takes, or 2 numbers.
+    shape : tuple of int, optional
+        Shape of one input. Unless told, that is the model's own attribute ``input_shape``, or
+        what a first `nn.Linear` takes, or 2 numbers.
 
     Raises
     ------
@@ -61,15 +61,14 @@ def convention(model: Model, input_shape: tuple[int, ...] | None = None) -> Conv
         weights yet.
     """
     if isinstance(model, torch.export.ExportedProgram):
-        return _program_convention(model, input_shape)
+        return _program_convention(model, shape)
     _refuse_unready(model)
     _refuse_other_arguments(model)
-    shapes = _likely_shapes(model) if input_shape is None else [input_shape]
+    shapes = _likely_shapes(model, shape)
     problems = []
     dtypes, devices = _candidates(model)
-    for choice in itertools.product(shapes, dtypes, devices, (True, False)):
-        shape, dtype, device, batched = choice
-        call = Convention(dtype, device, shape, batched)
+    for one, dtype, device, batched in itertools.product(shapes, dtypes, devices, (True, False)):
+        call = Convention(dtype, device, one, batched)
         try:
             with torch.no_grad(), unchanged(model):
                 # A picture has a first axis too, but not of two lengths.
@@ -79,26 +78,32 @@ def convention(model: Model, input_shape: tuple[int, ...] | None = None) -> Conv
             problems.append(error)
         else:
             return call
-    if input_shape is not None:
+    if shape is not None:
         raise ValueError(
-            f"the model takes no input of shape {input_shape}, neither one at a time nor stacked "
-            f"along a first axis; torch said: {problems[0]}. input_shape is the shape of one "
-            "input, without the axis of a batch"
+            f"the model takes no input of shape {shape}, neither one at a time nor stacked along a "
+            f"first axis; torch said: {problems[0]}. A slice must be made of points of the shape "
+            "of the model's own input, without the axis of the batch"
         ) from problems[0]
     tried = ", ".join(f"(N, {', '.join(map(str, s))}) or {s}" for s in shapes)
     raise ValueError(
         f"cannot tell what inputs the model takes: of shape {tried} it takes none; torch said: "
-        f"{problems[0]}. Tell the shape of one input, for example "
-        "polyregions.lower(model, input_shape=(1, 28, 28)) for pictures, and partition a 2-D "
-        "slice of the space of inputs"
+        f"{problems[0]}. A partition of it needs a 2-D slice of its input space, made of points of "
+        "the input's shape: slice=pr.Slice.axes(0, 1, at=point), for example. To lower it alone, "
+        "tell the shape of one input: pr.lower(model, shape=(1, 28, 28))"
     ) from problems[0]
 
 
-def _likely_shapes(model: torch.nn.Module) -> list[tuple[int, ...]]:
+def _likely_shapes(model: torch.nn.Module, shape: tuple[int, ...] | None) -> list[tuple[int, ...]]:
+    """The shapes that one input may have, likely ones first."""
     told = getattr(model, "input_shape", None)  # as a program from a file has it
-    if isinstance(told, tuple | list) and all(isinstance(n, int) for n in told):
+    is_shape = isinstance(told, tuple | list) and all(isinstance(n, int) for n in told)
+    if told is not None and is_shape and (shape is None or prod(shape) == prod(told)):
         return [tuple(told)]
     size = first_linear_width(model)
+    if shape is not None:
+        # Points of a picture's shape, for a model of flat vectors.
+        flat = (prod(shape),)
+        return [flat, shape] if flat == (size,) else list(dict.fromkeys([shape, flat]))
     if size is not None:
         return [(size,)]
     shapes: list[tuple[int, ...]] = [(2,)]
@@ -215,22 +220,20 @@ def _candidates(model: torch.nn.Module) -> tuple[list[torch.dtype], list[torch.d
 
 
 def _program_convention(
-    program: torch.export.ExportedProgram, input_shape: tuple[int, ...] | None
+    program: torch.export.ExportedProgram, shape: tuple[int, ...] | None
 ) -> Convention:
     names = program.graph_signature.user_inputs
     inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in names]
     if len(inputs) != 1:
         raise ValueError(f"the exported program must take one input, it takes {len(inputs)}")
     value = inputs[0].meta["val"]
-    shape = tuple(value.shape)
-    if value.ndim == 1 or shape == input_shape:
-        call = Convention(value.dtype, value.device, tuple(map(int, shape)), batched=False)
+    first, *rest = value.shape or (None,)
+    if value.ndim < 2 or tuple(value.shape) == shape:
+        one = tuple(map(int, value.shape))
+        call = Convention(value.dtype, value.device, one, batched=False)
     else:
-        size = shape[0] if isinstance(shape[0], int) else None
-        rest = tuple(int(n) for n in shape[1:])
-        call = Convention(value.dtype, value.device, rest, batch_size=size)
-    if input_shape is not None and prod(call.shape) != prod(input_shape):
-        raise ValueError(
-            f"the exported program takes inputs of shape {call.shape}, not {input_shape}"
-        )
+        size = first if isinstance(first, int) else None
+        call = Convention(value.dtype, value.device, tuple(map(int, rest)), batch_size=size)
+    if shape is not None and prod(call.shape) != prod(shape):
+        raise ValueError(f"the exported program takes inputs of shape {call.shape}, not {shape}")
     return call

@@ -36,15 +36,21 @@ class TorchForward:
     ----------
     model : torch.nn.Module or torch.export.ExportedProgram
     call : Convention, optional
+    shape : tuple of int, optional
+        The shape of one input, if there is no `call`.
     network : Network, optional
         What the model was lowered to. Then its units are told apart from others that the forward
         works out, but does not use.
     """
 
     def __init__(
-        self, model: Model, call: Convention | None = None, network: Network | None = None
+        self,
+        model: Model,
+        call: Convention | None = None,
+        shape: tuple[int, ...] | None = None,
+        network: Network | None = None,
     ) -> None:
-        self.call = call or convention(model)
+        self.call = call or convention(model, shape)
         module = model.module() if isinstance(model, torch.export.ExportedProgram) else model
         self._stacked = self._stack(module)
         # Of the events of a forward, those that are layers of the network, and their axes.

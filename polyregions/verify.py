@@ -158,7 +158,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     ----------
     part : Partition
     model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        The model that the partition was made of.
+        The model that the partition was made of. With a slice it is called at points of the
+        plane, in its own input's shape.
     resolution : int
         Number of grid points along each axis.
 
@@ -170,7 +171,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     Raises
     ------
     ValueError
-        If the model has other units or outputs than the partition, or resolution is below 3.
+        If the model has other units or outputs than the partition, or other inputs than its
+        slice, or resolution is below 3.
     TypeError
         If resolution is no integer.
 
@@ -192,8 +194,9 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     True
     """
     resolution = as_integer(resolution, "resolution", least=3)
-    network = lower(model)
-    forward = forward_of(model, network)
+    whole = lower(model, shape=None if part.slice is None else part.slice.shape)
+    network = whole if part.slice is None else part.slice.restrict(whole)
+    forward = forward_of(model, part.slice, whole)
     if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
         raise ValueError(
             f"the model has {network.n_units} units and {network.n_outputs} outputs, the partition "
@@ -384,13 +387,15 @@ class _Verifier:
         if min(shape) < 2:
             return Check("finite differences", 0, 0, example="the grid is a single line"), 0
         faces = face.reshape(shape)
-        checks, straddling = [], 0
+        checks: list[Check] = []
+        straddling = 0
         # The difference quotient itself is computed in float64 from three values.
         errors = errors + (8 * _U64 * np.abs(values) + _TINY)
         values, errors = (a.reshape(*shape, -1) for a in (values, errors))
         for axis, (along, component) in enumerate([(y, 1), (x, 0)]):
-            difference = np.gradient(values, along, axis=axis)
-            limit = _stencil_error(errors, along, axis)
+            with np.errstate(over="ignore", invalid="ignore"):  # what overflowed has no bound
+                difference = np.gradient(values, along, axis=axis)
+                limit = _stencil_error(errors, along, axis)
             before = np.concatenate([np.take(faces, [0], axis), _cut(faces, axis, end=-1)], axis)
             after = np.concatenate([_cut(faces, axis, begin=1), np.take(faces, [-1], axis)], axis)
             whole = (before == faces) & (after == faces) & (faces >= 0)

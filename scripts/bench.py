@@ -4,8 +4,8 @@
 Each workload runs in processes of its own, bound to as many cores as there are threads, with
 kernels compiled beforehand. A network is described before it is timed. The yardstick is one
 ordinary float64 forward pass at one point of each region, in the same process, in turn with the
-partition; NumPy's and PyTorch's are both measured, each in the fastest of a few sizes of blocks,
-and the faster one counts.
+partition: the PyTorch module called once. The fastest of NumPy's and PyTorch's passes in blocks of
+a few sizes is measured too.
 
 The result is a JSON file, and, with --render, the tables of a page of the documentation between
 the lines "<!-- results -->" and "<!-- end of results -->".

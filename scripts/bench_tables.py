@@ -92,8 +92,14 @@ def settled(decisions: Mapping[str, int]) -> str:
     return f"all but {left:,}, {floor(1e5 * (total - left) / total) / 1e3:.3f} %"
 
 
-def yardstick(found: Result) -> tuple[str, list[float]]:
-    """The faster one of the libraries' forward passes."""
+def one_pass(found: Result) -> list[float] | None:
+    """The module called once on all points, if that was possible."""
+    times: list[float] | None = found["forward"].get("torch, whole")
+    return times
+
+
+def fastest_pass(found: Result) -> tuple[str, list[float]]:
+    """The fastest forward pass of all libraries and sizes of blocks."""
     name = min(found["forward"], key=lambda name: median(found["forward"][name]))
     return name, found["forward"][name]
 
@@ -113,8 +119,10 @@ def summary(kind: str, found: Result) -> Iterator[str]:
     elif kind in ("partition", "count"):
         text = f"{spread(found['seconds'])}; {size(found['memory']['net'])}"
         if kind == "partition":
-            name, forward = yardstick(found)
-            text += f"; {ratio(quotients(found['seconds'], forward))} forward passes ({name})"
+            name, forward = fastest_pass(found)
+            if (whole := one_pass(found)) is not None:
+                text += f"; {ratio(quotients(found['seconds'], whole))} forward passes"
+            text += f"; {ratio(quotients(found['seconds'], forward))} of the fastest ({name})"
         yield text
     elif kind == "call":
         yield "; ".join(f"{name} {spread(times)}" for name, times in found["calls"].items())
@@ -221,13 +229,16 @@ def _of_kind(done: Mapping[str, Result], *kinds: str) -> dict[str, Result]:
 def partitions(done: Mapping[str, Result]) -> str:
     rows = []
     for found in _of_kind(done, "partition").values():
-        name, forward = yardstick(found)
+        name, forward = fastest_pass(found)
+        whole = one_pass(found)
         rows.append(
             (
                 found["net"],
                 f"{found['regions']:,}",
                 settled(found["decisions"]),
                 spread(found["seconds"]),
+                "–" if whole is None else in_unit(median(whole)),
+                "–" if whole is None else ratio(quotients(found["seconds"], whole)),
                 f"{in_unit(median(forward))}, {name}",
                 ratio(quotients(found["seconds"], forward)),
                 in_unit(found["first"]),
@@ -239,7 +250,7 @@ def partitions(done: Mapping[str, Result]) -> str:
     before = [found["memory"]["before"] for found in _of_kind(done, "partition").values()]
     head = (
         "network, domain", "regions", "settled by float64", "partition", "forward pass", "ratio",
-        "first call", "peak memory",
+        "fastest pass in blocks", "ratio", "first call", "peak memory",
     )  # fmt: skip
     return (
         f"{table(head, rows)}\n\nPeak memory is on top of the interpreter, the libraries and the "

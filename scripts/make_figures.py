@@ -356,6 +356,70 @@ def plot_options(out: Path) -> None:
     save(figure, out / "plot-options.png", dpi=100)
 
 
+# Three pictures of 8 x 8, drawn with a pen that is as dark as its digit.
+PICTURES = {
+    "ring": "........ ..####.. .#....#. .#....#. .#....#. .#....#. ..####.. ........",
+    "cross": "........ .#....#. ..#..#.. ...##... ...##... ..#..#.. .#....#. ........",
+    "bar": "...##... ...##... ...##... ...##... ...##... ...##... ...##... ...##...",
+}
+
+
+def pictures() -> dict[str, Any]:
+    """The three pictures as tensors of shape (1, 8, 8), their names before them."""
+    import torch
+
+    return {
+        name: torch.tensor([[[float(c == "#") for c in row] for row in rows.split()]])
+        for name, rows in PICTURES.items()
+    }
+
+
+def picture_model() -> Any:
+    """A small network that has learned to tell the three pictures apart, noise or not."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Linear(64, 24), nn.ReLU(), nn.Linear(24, 24), nn.ReLU(), nn.Linear(24, 3)
+    )
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    clean = torch.stack([*pictures().values()]).reshape(3, 64)
+    for _ in range(300):
+        label = torch.arange(96) % 3
+        x = clean[label] + 0.4 * torch.randn(96, 64)
+        loss = nn.functional.cross_entropy(model(x), label)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model.eval()
+
+
+def slices(out: Path) -> None:
+    """The plane through three pictures, and how each output there grows with their pixels."""
+    shown = pictures()
+    plane = pr.Slice.from_data(*shown.values(), labels=list(shown))
+    part = pr.partition(picture_model(), slice=plane)
+    figure = plt.figure(figsize=(8.8, 5.0), layout="constrained")
+    left, right = figure.subfigures(1, 2, width_ratios=(1.6, 1))
+    ax = left.subplots()
+    pr.plot.partition(part, ax, color="slope", key=False)
+    left.suptitle(f"{len(part):,} regions, by the slope of output 0 (ring)", fontsize=11)
+    panels = right.subplots(3, 2)
+    faces = part.locate(plane.mark_xy)
+    for (name, picture), face, (seen, felt) in zip(shown.items(), faces, panels, strict=True):
+        seen.imshow(1 - picture[0], cmap="gray", vmin=0, vmax=1)
+        seen.set_ylabel(name, fontsize=11)
+        gradient = part.jacobian(int(face))[0].reshape(8, 8)
+        most = np.abs(gradient).max()
+        felt.imshow(gradient, cmap="RdBu_r", vmin=-most, vmax=most)
+        for panel in (seen, felt):
+            panel.set(xticks=[], yticks=[])
+    panels[0, 0].set_title("picture", fontsize=11)
+    panels[0, 1].set_title("gradient of output 0", fontsize=11)
+    save(figure, out / "slices.png", dpi=110)
+
+
 def depth(out: Path) -> None:
     """Output and plot of scripts/count_regions_by_depth.py."""
     script = str(REPOSITORY / "scripts" / "count_regions_by_depth.py")
@@ -481,6 +545,7 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "between-floats": between_floats,
     "quickstart": quickstart,
     "plot-options": plot_options,
+    "slices": slices,
     "help": help_texts,
     "depth": depth,
     "worksheet": worksheet,

@@ -30,6 +30,7 @@ Action = Callable[[], Any]
 
 NO_LIMIT = 10**9  # regions
 SMALL_CALL = 0.05  # seconds for which calls of next to no length are repeated
+ONE_PASS = "torch, whole"
 LARGEST_LAYER = 2**30  # bytes of one layer's values at all points, in a pass that is not blocked
 
 
@@ -207,7 +208,7 @@ def time_partition(workload: Workload, settings: Settings) -> Result:
     say(f"  {in_words(found)}; first call {first:.2f} s")
     points = inner_points(part)
     del part
-    passes = fastest_passes(layers, points)
+    passes = forward_passes(layers, points)
     stages: list[Mapping[str, float]] = []
 
     def look(result: Any) -> None:
@@ -234,8 +235,11 @@ def inner_points(part: Any) -> FloatArray:
     return np.add.reduceat(corners, part.face_offsets[:-1], axis=0) / sizes[:, None]
 
 
-def fastest_passes(layers: Layers, points: FloatArray) -> dict[str, Action]:
-    """NumPy's and PyTorch's forward pass, each in the fastest of a few sizes of blocks."""
+def forward_passes(layers: Layers, points: FloatArray) -> dict[str, Action]:
+    """The module called once on all points, if its layers' values fit in memory, and more.
+
+    That is NumPy's and PyTorch's forward pass, each in the fastest of a few sizes of blocks.
+    """
     import torch
 
     widest = max(len(bias) for _, bias in layers)
@@ -244,7 +248,7 @@ def fastest_passes(layers: Layers, points: FloatArray) -> dict[str, Action]:
     sizes |= {f"{n:,} points at a time": n for n in (16384, 4096, 1024) if n < len(points)}
     module = torch_module(layers).double()
     tensor = torch.from_numpy(points)
-    passes = {}
+    passes = {ONE_PASS: lambda: torch_pass(module, tensor, len(points))} if whole else {}
     for library, run in (
         ("numpy", lambda n: numpy_pass(layers, points, n)),
         ("torch", lambda n: torch_pass(module, tensor, n)),

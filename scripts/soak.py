@@ -4,24 +4,28 @@
     python scripts/soak.py --count 300 --seed 7
     python scripts/soak.py --only 123456          # one network again
 
-Every network follows from its number. A mismatch prints that number, and the script goes on; it
-exits with 1 if there was any.
+Every network follows from its number: a chain of layers if that is not negative, else one with
+branches, convolutions or maxima. The two kinds take turns; 2 k of them from number s are s to
+s + k - 1 and -1 - s to -s - k. A mismatch prints the number, and the script goes on; it exits with
+1 if there was any.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 import traceback
 import warnings
 from collections import Counter
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any
 
 import numba
 import numpy as np
+import soak_graphs
 from shapely import Polygon
 
 from polyregions.certificate import do_sides_match
@@ -53,6 +57,8 @@ KINDS = (
 
 def random_case(seed: int, scale: int = 1) -> tuple[str, Network, Domain]:
     """The network and domain with number `seed`, and what kind they are."""
+    if seed < 0:
+        return soak_graphs.random_graph(-1 - seed)
     rng = np.random.default_rng(seed)
     kind = KINDS[seed % len(KINDS)]
     depth = int(rng.integers(1, 5))
@@ -306,9 +312,9 @@ def main() -> int:
     parser.add_argument("--limit", type=int, default=1500, help="regions above which to skip")
     args = parser.parse_args()
     end = time.monotonic() + 60 * args.minutes if args.minutes is not None else np.inf
-    numbers = iter(range(args.seed, args.seed + (args.count or 10**9)))
+    numbers = islice((n for s in itertools.count(args.seed) for n in (s, -1 - s)), args.count)
     if args.only is not None:
-        numbers = iter([args.only])
+        numbers = islice([args.only], 1)
     elif args.minutes is None and args.count is None:
         parser.error("give --minutes, --count or --only")
     if not numba.config.DISABLE_JIT:  # else every overflow in a kernel would warn

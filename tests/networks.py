@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
+import pytest
 
 from polyregions.network import (
     Activation,
@@ -177,3 +180,17 @@ def folding(n_middle: int, output: Sequence[float] = (1.0, 10.0, 100.0, 1000.0))
         (last, np.array([c for _, _, c in FOLDING_LINES])),
         (np.array([output]), np.zeros(1)),
     ]
+
+
+def real_network(name: str) -> Path:
+    """A file of a real network, trained by others; skips the test where there is none.
+
+    They lie in the folder that the environment variable POLYREGIONS_DATA names, or else in
+    ``../shared/data`` beside the checkout.
+    """
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("POLYREGIONS_DATA") or beside)
+    path = folder / name
+    if not path.is_file():
+        pytest.skip(f"there is no {name} in {folder}; POLYREGIONS_DATA says where to look")
+    return path

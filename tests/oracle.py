@@ -20,7 +20,17 @@ from math import gcd, lcm
 import numpy as np
 
 from polyregions.domain import Domain, as_domain
-from polyregions.network import Activation, Affine, Network
+from polyregions.network import (
+    Activation,
+    Affine,
+    AffineStep,
+    Convolution,
+    Gather,
+    Maximum,
+    Network,
+    Scale,
+    Sum,
+)
 
 Point = tuple[Fraction, Fraction]
 Line = tuple[int, int, int]  # the half-plane a x + b y + c >= 0, without common factor
@@ -38,6 +48,41 @@ def _integers(array: np.ndarray) -> tuple[np.ndarray, int]:
     return whole[: array.size].reshape(array.shape), denominator
 
 
+def matrix_of(step: AffineStep) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias of an affine step, each entry from the definition of its kind."""
+    if isinstance(step, Affine):
+        return step.weight, step.bias
+    if isinstance(step, Scale):
+        return np.diag(step.scale), step.shift
+    if isinstance(step, Gather):
+        weight = np.zeros((len(step.index), step.width))
+        for i, j in enumerate(step.index.tolist()):
+            if j >= 0:
+                weight[i, j] = 1.0
+        return weight, step.fill
+    if isinstance(step, Sum):
+        blocks = [c * np.eye(step.width) for c in step.coefficients]
+        return np.concatenate(blocks, axis=1), np.zeros(step.width)
+    assert isinstance(step, Convolution)
+    n_out, n_in = len(step.weight), step.weight.shape[1]
+    weight = np.zeros((n_out, *step.out_shape, n_in * step.groups, *step.shape))
+    for out in range(n_out):
+        first = out // (n_out // step.groups) * n_in
+        for position in np.ndindex(*step.out_shape):
+            for tap in np.ndindex(*step.weight.shape[2:]):
+                at = tuple(
+                    i * stride + k * dilation - before
+                    for i, k, stride, dilation, (before, _) in zip(
+                        position, tap, step.stride, step.dilation, step.padding, strict=True
+                    )
+                )
+                if all(0 <= i < n for i, n in zip(at, step.shape, strict=True)):
+                    for c in range(n_in):
+                        weight[(out, *position, first + c, *at)] += step.weight[(out, c, *tap)]
+    n = int(np.prod(step.out_shape))
+    return weight.reshape(n_out * n, -1), np.repeat(step.bias, n)
+
+
 @cache
 def _program(network: Network) -> tuple:
     """The steps of a network with integer coefficients."""
@@ -48,12 +93,10 @@ def _program(network: Network) -> tuple:
             half = step.slopes.shape[1]
             thresholds = [[Fraction(t) for t in row if t != np.inf] for row in step.breakpoints]
             program.append(("bend", thresholds, table[:, :half], table[:, half:], denominator))
+        elif isinstance(step, Maximum):
+            program.append(("largest", [[m for m in row if m >= 0] for row in step.members]))
         else:
-            weight, bias = (
-                (step.weight, step.bias)
-                if isinstance(step, Affine)
-                else (np.diag(step.scale), step.shift)
-            )
+            weight, bias = matrix_of(step)
             table, denominator = _integers(np.concatenate([weight, bias[:, None]], axis=1))
             program.append(("affine", table[:, :-1], table[:, -1], denominator))
     return tuple(program)
@@ -64,21 +107,22 @@ class Trace:
     """What the network is at a germ."""
 
     pattern: bytes  # piece of every unit
-    units: tuple[tuple[Form, tuple[Fraction, ...]], ...]  # pre-activation, its thresholds
-    outputs: tuple[Form, ...]
+    margins: tuple[Form, ...]  # functions that are not negative on the closed region
+    integers: tuple[tuple[np.ndarray, int], ...]  # forms of all values, and what divides them
+
+    def value(self, number: int) -> tuple[Form, ...]:
+        """The forms of a value of the network; 0 is the input."""
+        forms, scale = self.integers[number]
+        return tuple(tuple(Fraction(v, scale) for v in form) for form in forms)
+
+    @property
+    def outputs(self) -> tuple[Form, ...]:
+        return self.value(-1)
 
     @property
     def walls(self) -> list[Line]:
         """Half-planes whose intersection is the closed region of the pattern."""
-        found = set()
-        for piece, ((a, b, c), thresholds) in zip(self.pattern, self.units, strict=True):
-            if a == b == 0:
-                continue
-            if piece > 0:
-                found.add(half_plane(a, b, c - thresholds[piece - 1]))
-            if piece < len(thresholds):
-                found.add(half_plane(-a, -b, thresholds[piece] - c))
-        return sorted(found)
+        return sorted({half_plane(a, b, c) for a, b, c in self.margins if a or b})
 
 
 def trace(network: Network, point: Point, direction: tuple = (1, 0)) -> Trace:
@@ -92,35 +136,57 @@ def trace(network: Network, point: Point, direction: tuple = (1, 0)) -> Trace:
     place = (int(x * w), int(y * w), w)
     dx, dy = direction
 
-    def above(t: Fraction, a: int, b: int, c: int, scale: int) -> bool:
-        """Whether (a x + b y + c) / scale exceeds t at the germ: the first sign that is not 0."""
-        a, b, c = a * t.denominator, b * t.denominator, c * t.denominator - t.numerator * scale
+    def is_positive(a: int, b: int, c: int) -> bool:
+        """Whether a x + b y + c is positive at the germ: the first sign that is not 0."""
         at_point = a * place[0] + b * place[1] + c * place[2]
         return (at_point or a * dx + b * dy or b * dx - a * dy) > 0
 
-    forms = np.array([[1, 0, 0], [0, 1, 0]], dtype=object)
-    scale = 1  # forms / scale are the values so far
+    # Values are forms / scale.
+    values = [(np.array([[1, 0, 0], [0, 1, 0]], dtype=object), 1)]
     pattern = bytearray()
-    units: list[tuple[Form, tuple[Fraction, ...]]] = []
-    for kind, *tables in _program(network):
+    margins: list[Form] = []
+
+    def margin(form: np.ndarray, scale: int) -> None:
+        margins.append(tuple(Fraction(v, scale) for v in form))
+
+    for (kind, *tables), sources in zip(_program(network), network.sources, strict=True):
+        scale = lcm(*(values[v][1] for v in sources))
+        forms = np.concatenate([values[v][0] * (scale // values[v][1]) for v in sources])
         if kind == "affine":
             weight, bias, denominator = tables
             forms = weight.dot(forms)
             forms[:, 2] += bias * scale
             scale *= denominator
-            continue
-        thresholds, slopes, intercepts, denominator = tables
-        pieces = []
-        for (a, b, c), ts in zip(forms, thresholds, strict=True):
-            pieces.append(sum(above(t, a, b, c, scale) for t in ts))
-            units.append(((Fraction(a, scale), Fraction(b, scale), Fraction(c, scale)), tuple(ts)))
-        rows = np.arange(len(pieces))
-        forms = forms * slopes[rows, pieces][:, None]
-        forms[:, 2] += intercepts[rows, pieces] * scale
-        scale *= denominator
-        pattern += bytes(pieces)
-    outputs = tuple(tuple(Fraction(v, scale) for v in row) for row in forms)
-    return Trace(bytes(pattern), tuple(units), outputs)
+        elif kind == "bend":
+            thresholds, slopes, intercepts, denominator = tables
+            pieces = []
+            for form, ts in zip(forms, thresholds, strict=True):
+                above = [form * t.denominator - [0, 0, t.numerator * scale] for t in ts]
+                piece = sum(is_positive(*f) for f in above)
+                pieces.append(piece)
+                if piece > 0:
+                    margin(above[piece - 1], scale)
+                if piece < len(ts):
+                    margin(-above[piece], scale)
+            rows = np.arange(len(pieces))
+            forms = forms * slopes[rows, pieces][:, None]
+            forms[:, 2] += intercepts[rows, pieces] * scale
+            scale *= denominator
+            pattern += bytes(pieces)
+        else:
+            chosen = []
+            for members in tables[0]:
+                best = 0
+                for k in range(1, len(members)):
+                    if is_positive(*(forms[members[k]] - forms[members[best]])):
+                        best = k
+                pattern.append(best)
+                chosen.append(members[best])
+                for other in members:
+                    margin(forms[chosen[-1]] - forms[other], scale)
+            forms = forms[chosen]
+        values.append((forms, scale))
+    return Trace(bytes(pattern), tuple(margins), tuple(values))
 
 
 def value(form: Form, point: Point) -> Fraction:

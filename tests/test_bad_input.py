@@ -88,7 +88,7 @@ def test_wrong_number_of_inputs(n_inputs: int) -> None:
     assert pr.lower(layers).n_inputs == n_inputs  # lowering takes any
     with pytest.raises(ValueError, match="slice") as error:
         pr.partition(layers)
-    assert f"{n_inputs} inputs" in str(error.value)
+    assert f"{n_inputs} input" in str(error.value)
 
 
 def test_unknown_engine() -> None:

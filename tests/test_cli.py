@@ -513,7 +513,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["count", "missing.npz"], "missing.npz: No such file or directory"),
         (["count", "missing.py:make"], "no file missing.py"),
         (["count", "."], "is no kind of model that is known"),
-        (["count", "net.onnx"], "is no kind of model that is known"),
+        (["count", "net.h5"], "is no kind of model that is known"),
         (["count", "damaged.npz"], "damaged.npz is not an .npz file"),
         (["count", "damaged.pt"], "damaged.pt is no state dict"),
         (["count", "damaged.pt2"], "damaged.pt2 is not a .pt2 program"),
@@ -591,7 +591,7 @@ def test_what_computing_is_told(
 
     monkeypatch.setattr(pr, "count_regions", remember)
     assert run(capsys, "count", net, *words)[0] == 0
-    assert given == [expected]
+    assert given == [{"slice": None, **expected}]
 
 
 def test_bar_on_a_terminal(

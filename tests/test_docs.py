@@ -150,7 +150,8 @@ def split_commands(text: str) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="session")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the pages speak of, of the network of the README."""
+    """A folder with the files that the pages speak of, most of the network of the README."""
+    import numpy as np
     import torch
     from torch import nn
 
@@ -162,6 +163,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.export.save(program, folder / "model.pt2")
     torch.save(model.state_dict(), folder / "model.pt")
     pr.partition(model, domain=(-10, 10)).save(folder / "regions.npz")
+    # A network of five inputs, and three of them.
+    rng = np.random.default_rng(0)
+    layers = {}
+    for i, (n_in, n_out) in enumerate([(5, 20), (20, 20), (20, 5)]):
+        layers[f"W{i}"] = rng.normal(size=(n_out, n_in)) / n_in**0.5
+        layers[f"b{i}"] = rng.normal(size=n_out)
+    np.savez(folder / "controller.npz", **layers)
+    np.save(folder / "points.npy", rng.normal(size=(3, 5)))
     return folder
 
 

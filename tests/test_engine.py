@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import importlib.util
 import os
 import subprocess
 import sys
 import time
 import tracemalloc
+import weakref
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType
@@ -20,8 +22,10 @@ from networks import pencil, random_layers, sawtooth, stack, tangents, torch_lay
 
 import polyregions as pr
 from polyregions.domain import as_domain
-from polyregions.engine import kernels, maps, splitting, subdivide, subdivision
+from polyregions.engine import kernels, maps, splitting, subdivide, subdivision, watch
+from polyregions.engine import layers as layers_module
 from polyregions.engine.crew import Crew
+from polyregions.engine.layers import compile_layers
 from polyregions.engines import faces_by_layer
 from polyregions.network import Affine, leaky_relu, relu
 from polyregions.reference import subdivide as subdivide_rational
@@ -34,7 +38,11 @@ def load_soak() -> ModuleType:
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    sys.path.insert(0, str(SOAK.parent))
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(SOAK.parent))
     return module
 
 
@@ -156,6 +164,7 @@ def test_blocks_do_not_change_a_byte(kind: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(splitting, "_BLOCKS_AT_ONCE", 3)
     monkeypatch.setattr(splitting, "_FACES", 7)
     monkeypatch.setattr(splitting, "_EDGES", 11)
+    monkeypatch.setattr(splitting, "_MOMENT", 0)
     monkeypatch.setattr(subdivision, "_MAPS_ROOM", 0)
     worked_out = []
     original = maps.Level.work_out
@@ -167,6 +176,45 @@ def test_blocks_do_not_change_a_byte(kind: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(maps.Level, "work_out", work_out)
     assert arrays_of(subdivide(stack(layers), domain, max_regions=10**6)) == whole
     assert any(worked_out), "maps were kept after all"
+
+
+def test_passes_at_once_or_one_by_one_make_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def made_by(network: pr.Network, domain: Any) -> tuple[Any, ...] | str:
+        part = soak.outcome(subdivide, network, domain, 1500)
+        if isinstance(part, str):
+            return part
+        made = part.vertex_exact.provenance
+        cuts = [a.tolist() for a in (*made.line_face, *made.line_number, *made.face_start)]
+        stages.append(set(part.seconds))
+        return arrays_of(part), dict(part.decisions), made.vertex_lines.tolist(), cuts
+
+    cases = [soak.random_case(seed)[1:] for seed in range(60)]
+    stages: list[set[str]] = []
+    at_once = [made_by(*case) for case in cases]
+    finished_at_once = ["chords" not in stage for stage in stages]
+    # Some have layers with something left open, which then go through the passes one by one.
+    assert any(finished_at_once)
+    assert not all(finished_at_once)
+    monkeypatch.setattr(splitting, "_MOMENT", 0)
+    stages.clear()
+    assert [made_by(*case) for case in cases] == at_once
+    assert not any(watch.ALL_PASSES in stage for stage in stages)
+
+
+def test_layers_of_a_small_network_are_remembered_while_it_lives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = stack(random_layers((2, 5, 4, 1), 0))
+    one, two = compile_layers(network), compile_layers(network)
+    assert one is not two  # so that nobody can change what is remembered
+    assert all(a is b for a, b in zip(one, two, strict=True))
+    ref = weakref.ref(one[0])
+    del one, two, network
+    gc.collect()
+    assert ref() is None
+    network = stack(random_layers((2, 5, 4, 1), 0))
+    monkeypatch.setattr(layers_module, "_REMEMBERED", 5 * 2 + 4 * 5 + 4 - 1)
+    assert compile_layers(network)[0] is not compile_layers(network)[0]
 
 
 @pytest.mark.parametrize("block", [1, 5, 1000])

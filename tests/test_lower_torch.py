@@ -825,11 +825,11 @@ def test_pictures_need_their_shape():
     model = nn.Sequential(
         nn.Conv2d(1, 3, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4)
     )
-    with pytest.raises(ValueError, match=r"cannot tell what inputs.*input_shape=\(1, 28, 28\)"):
+    with pytest.raises(ValueError, match=r"cannot tell what inputs.*shape=\(1, 28, 28\)"):
         pr.lower(model)
     with pytest.raises(ValueError, match=r"no input of shape \(1, 4, 4\).*without the axis"):
-        pr.lower(model, input_shape=(1, 4, 4))
-    network = pr.lower(model, input_shape=(1, 10, 10))
+        pr.lower(model, shape=(1, 4, 4))
+    network = pr.lower(model, shape=(1, 10, 10))
     assert (network.n_inputs, network.n_units) == (100, 3 * 16 + 3 * 4)
     x = np.random.default_rng(0).normal(size=(20, 100))
     with torch.no_grad():
@@ -840,22 +840,15 @@ def test_pictures_need_their_shape():
 
 
 def test_shapes_that_are_told():
-    layers = [(np.eye(4), None)]
-    assert pr.lower(layers, input_shape=[2, 2]).n_inputs == 4
-    for model in layers, pr.lower(layers):
-        with pytest.raises(ValueError, match=r"input_shape \(3,\) has 3 entries.*takes 4"):
-            pr.lower(model, input_shape=(3,))
-    with pytest.raises(TypeError):
-        pr.lower(layers, input_shape=(2.0, 2))
     # The entries of one picture, or a batch of two: only the shape says which.
     model = Wrapper(nn.Linear(3, 1))
-    assert pr.lower(model, input_shape=(2, 3)).n_outputs == 2
-    assert pr.lower(model, input_shape=(3,)).n_outputs == 1
+    assert pr.lower(model, shape=(2, 3)).n_outputs == 2
+    assert pr.lower(model, shape=(3,)).n_outputs == 1
     program = torch.export.export(model, (torch.zeros(2, 3),))
     assert pr.lower(program).n_inputs == 3
-    assert pr.lower(program, input_shape=(2, 3)).n_inputs == 6
+    assert pr.lower(program, shape=(2, 3)).n_inputs == 6
     with pytest.raises(ValueError, match=r"program takes inputs of shape \(3,\)"):
-        pr.lower(program, input_shape=(5,))
+        pr.lower(program, shape=(5,))
 
 
 def through_views(h):

@@ -622,7 +622,7 @@ def test_programs_of_pictures(is_open: bool, tmp_path: Path) -> None:
     loaded = load_model(saved(program, tmp_path / "net.pt2"))
     x = torch.randn(6, 1, 4, 4)
     torch.testing.assert_close(loaded(x), model(x))
-    network, expected = pr.lower(loaded), pr.lower(model, input_shape=(1, 4, 4))
+    network, expected = pr.lower(loaded), pr.lower(model, shape=(1, 4, 4))
     points = np.random.default_rng(0).normal(size=(5, 16))
     np.testing.assert_array_equal(network(points), expected(points))
     assert (network.n_inputs, network.n_units) == (16, 2 * 24 + 8 + 8)
@@ -1299,7 +1299,7 @@ def test_own_file_may_be_called_like_a_module(tmp_path: Path) -> None:
 # -- the rest ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["net", "net.onnx", "net.txt", "net.py:", "net.pt2:x"])
+@pytest.mark.parametrize("name", ["net", "net.h5", "net.txt", "net.py:", "net.pt2:x"])
 def test_unknown_kinds(name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_text("hello")
     with pytest.raises((pr.FormatError, OSError), match=r"must be a \.pt2 file|no file"):

@@ -15,7 +15,7 @@ from polyregions.forward import NetworkForward
 from polyregions.lower.torch.refusals import CURVED, JUMPING, UNDONE
 from polyregions.lower.torch.traced import HANDLERS
 from polyregions.rounding import forward_bound
-from polyregions.torch_forward import TorchForward, convention
+from polyregions.torch_forward import TorchForward
 
 ATEN = torch.ops.aten
 
@@ -44,8 +44,8 @@ class Model(nn.Module):
 def check(function, shape):
     """Lower, and compare values and pieces with torch's at random points."""
     model = function if isinstance(function, torch.export.ExportedProgram) else Model(function)
-    network = pr.lower(model, input_shape=shape)
-    forward = TorchForward(model, convention(model, shape), network)
+    network = pr.lower(model, shape=shape)
+    forward = TorchForward(model, shape=shape, network=network)
     xy = np.random.default_rng(1).normal(scale=2, size=(50, network.n_inputs))
     sample = forward.sample(xy, with_jacobian=False)
     bound = forward_bound(network, xy, sample.precision)
@@ -505,7 +505,7 @@ def test_last_steps_are_left_out(name, used):
     for more in after:
         model = Model(lambda x, more=more: more(LAST[name](logits(x))))
         with pytest.raises(pr.UnsupportedLayerError, match="last step it may stay"):
-            pr.lower(model, input_shape=(6,))
+            pr.lower(model, shape=(6,))
 
 
 @pytest.mark.parametrize(
@@ -587,7 +587,7 @@ REFUSED = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_refusals_say_what_and_why(name):
     with pytest.raises(pr.UnsupportedLayerError) as error:
-        pr.lower(Model(REFUSED[name]), input_shape=(6,))
+        pr.lower(Model(REFUSED[name]), shape=(6,))
     message = str(error.value)
     assert f"aten.{name}" in message
     assert "What works instead: " in message

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,9 +64,13 @@ class Complex:
     def vertices(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
         return self.vx, self.vy, self.dx, self.dy
 
+    def hand_over(self, *names: str) -> list[Any]:
+        """Some of the arrays, which are no longer part of the complex."""
+        return [self.__dict__.pop(name) for name in names]
+
     @property
     def nbytes(self) -> int:
-        return sum(getattr(self, item.name).nbytes for item in fields(self))
+        return sum(array.nbytes for array in vars(self).values())
 
 
 def start(domain: Domain) -> tuple[Complex, IntArray]:
@@ -134,12 +138,19 @@ def _distinct(values: IntArray, n: int) -> tuple[IntArray, IntArray]:
 
 def offsets(counts: IntArray) -> IntArray:
     """Where each of some lists begins, one after the other, and where the last one ends."""
-    sums = np.empty(len(counts) + 1, dtype=np.int64)
-    sums[0] = 0
-    counts.cumsum(dtype=np.int64, out=sums[1:])
-    if sums[-1] > _MOST:
+    if counts.sum(dtype=np.int64) > _MOST:
         raise TooManyError
-    return sums.astype(INDEX)
+    sums = indices(len(counts) + 1)
+    sums[0] = 0
+    counts.cumsum(dtype=INDEX, out=sums[1:])
+    return sums
+
+
+def longer(values: np.ndarray[Any, Any], n: int) -> np.ndarray[Any, Any]:
+    """A copy with room for `n` more items behind the old ones."""
+    copy = np.empty((len(values) + n, *values.shape[1:]), dtype=values.dtype)
+    copy[: len(values)] = values
+    return copy
 
 
 def indices(*shape: Any) -> IntArray:

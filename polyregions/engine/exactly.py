@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import accumulate
 from math import gcd
 from typing import Any, overload
 
@@ -67,8 +68,8 @@ class Provenance:
         self._sides = [
             _primitive(cross(p, q)) for p, q in zip(corners, corners[1:] + corners[:1], strict=True)
         ]
-        self._first_unit = np.cumsum([0, *(layer.n_units for layer in self.layers)]).tolist()
-        self._line_start = np.cumsum([self.n_sides, *map(len, self.line_face)]).tolist()
+        self._first_unit = [0, *accumulate(layer.n_units for layer in self.layers)]
+        self._line_start = list(accumulate(map(len, self.line_face), initial=self.n_sides))
         self._rows: dict[tuple[int, int, int], Triple] = {}
         self._vertices: dict[int, Triple] = {}
         self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
@@ -89,6 +90,11 @@ class Provenance:
         return len(self._sides)
 
     @property
+    def n_lines(self) -> int:
+        """Sides and cuts so far."""
+        return self._line_start[-1]
+
+    @property
     def nbytes(self) -> int:
         lists = (self.line_face, self.line_number, self.face_start, self.parents, self.pieces)
         return self.vertex_lines.nbytes + sum(a.nbytes for arrays in lists for a in arrays)
@@ -97,8 +103,8 @@ class Provenance:
         """Record the cuts of the next layer; returns the number of the first."""
         self.line_face.append(face)
         self.line_number.append(line)
-        self._line_start.append(self._line_start[-1] + len(face))
-        first: int = self._line_start[-2]
+        first = self.n_lines
+        self._line_start.append(first + len(face))
         return first
 
     def renumber_vertices(self, number: IntArray) -> None:
@@ -112,8 +118,9 @@ class Provenance:
         """Keep the patterns of the final faces in place of the history of all faces."""
         start = np.arange(len(face_pattern), dtype=np.int32)
         for parent in reversed(self.parents):
-            first_child = np.flatnonzero(np.diff(parent, prepend=-1))
-            start = start[first_child]
+            is_first = np.ones(len(parent), dtype=np.bool_)
+            np.not_equal(parent[1:], parent[:-1], out=is_first[1:])
+            start = start[is_first]
             self.face_start.insert(0, start)
         self.face_pattern = face_pattern
         self.parents, self.pieces = [], []

@@ -26,6 +26,7 @@ from numba import njit
 U = 2.0**-53
 TINY = 1e-300  # more than all underflows of one result lose
 LEAST = 2.0**-1074  # the smallest positive float64; one underflow loses at most half of it
+LARGEST = float(np.finfo(np.float64).max)
 HUGE = 1e290
 # For measuring what the bounds cost, and for nothing else: without them nothing is proven. Such
 # kernels are cached only where NUMBA_CACHE_DIR says so, or others would take them for proven ones.
@@ -112,6 +113,13 @@ def between(p, q, dp, dq, t, dt):
 @kernel
 def start_of(ev, half_edge):
     return ev[half_edge >> 1, half_edge & 1]
+
+
+@kernel
+def copy(source, target):
+    """The same as ``target[:] = source``, for whose error message numba compiles for seconds."""
+    for i in range(len(source)):
+        target[i] = source[i]
 
 
 # -- maps ------------------------------------------------------------------------------------
@@ -336,10 +344,8 @@ def next_maps(
                             n_flipped += 1
             path[child - begin] = length
             target = out[child - out_face]
-            if source < 0:
-                target[:] = root
-            else:
-                target[:] = out[source - out_face]
+            for axis in range(3):
+                copy(root[axis] if source < 0 else out[source - out_face, axis], target[axis])
             for at in range(n_flipped):
                 i = flipped[at]
                 new, old = pieces[child, i], pieces[other, i]
@@ -571,9 +577,9 @@ def sort_items(begin, end, item, t, tau):
             item[j], t[j], tau[j] = key, tj, ej
     else:
         order = np.argsort(t[begin:end], kind="mergesort")
-        item[begin:end] = item[begin:end][order]
-        tau[begin:end] = tau[begin:end][order]
-        t[begin:end] = t[begin:end][order]
+        copy(item[begin:end][order], item[begin:end])
+        copy(tau[begin:end][order], tau[begin:end])
+        copy(t[begin:end][order], t[begin:end])
     is_open = False
     for i in range(begin + 1, end):
         # The gap is exact or rounded by half a unit; 4 U is ample, as t is at most 1.
@@ -835,8 +841,10 @@ def count_inside(
 
 
 @kernel
-def split_edges(begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new_ev, new_line):
-    """Cut each edge at its new vertices."""
+def split_edges(
+    begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new_ev, new_ef, new_line
+):
+    """Cut each edge at its new vertices. Their faces are entered later, where there are any."""
     for e in range(begin_edge, end_edge):
         begin = group_start[e]
         n = group_start[e + 1] - begin
@@ -844,6 +852,7 @@ def split_edges(begin_edge, end_edge, ev, ef, edge_line, group_start, n_old, new
             at = e + begin + r
             new_ev[at, 0] = ev[e, 0] if r == 0 else n_old + begin + r - 1
             new_ev[at, 1] = ev[e, 1] if r == n else n_old + begin + r
+            new_ef[at, 0] = new_ef[at, 1] = -1
             new_line[at] = edge_line[e]
 
 
@@ -913,7 +922,7 @@ def split_faces(
                 new_half_edges[at + s] = code
                 new_ef[code >> 1, code & 1] = child0
             continue
-        nb = n_boundary[f]
+        nb = np.int64(n_boundary[f])
         # Signs of each chord's own line on its two sides, and flips for the bounds.
         right_sign = np.empty(m, dtype=np.int8)  # on the arc of the boundary from A to B
         for i in range(m):
@@ -1035,8 +1044,8 @@ def split_faces(
                 if s + 1 == s1:
                     offset = chord_a[i] - chord_b[i] + nb
                     follow[nb + 2 * s] = turn_at_boundary(
-                        chord_b[i], offset, nb, ends_start, ends, chord_a, chord_b, segment_of,
-                        first,
+                        np.int64(chord_b[i]), offset, nb, ends_start, ends, chord_a, chord_b,
+                        segment_of, first,
                     )  # fmt: skip
                 else:
                     follow[nb + 2 * s] = turn_inside(
@@ -1046,8 +1055,8 @@ def split_faces(
                 if s == s0:
                     offset = chord_b[i] - chord_a[i]
                     follow[nb + 2 * s + 1] = turn_at_boundary(
-                        chord_a[i], offset, nb, ends_start, ends, chord_a, chord_b, segment_of,
-                        first,
+                        np.int64(chord_a[i]), offset, nb, ends_start, ends, chord_a, chord_b,
+                        segment_of, first,
                     )  # fmt: skip
                 else:
                     follow[nb + 2 * s + 1] = turn_inside(
@@ -1096,7 +1105,7 @@ def split_faces(
                     source = child0 + stack[depth - 1]
                     child_ref[child] = source
                     target = pieces[child]
-                    target[:] = pieces[source]
+                    copy(pieces[source], target)
                     # Across a chord: from its right to its left along A -> B, or back.
                     segment = (crossed - nb) >> 1
                     chord = chord_of[segment] - first
@@ -1187,89 +1196,360 @@ def turn_inside(
     return result
 
 
+# -- a layer at once -------------------------------------------------------------------------
+
+
+@kernel
+def lengthened(values, n):
+    """A copy with room for `n` more values."""
+    longer = np.empty(len(values) + n)
+    copy(values, longer)
+    return longer
+
+
+@kernel
+def lengthened_pairs(pairs, n):
+    """The same for rows of two indices."""
+    longer = np.empty((len(pairs) + n, 2), dtype=np.int32)
+    for i in range(len(pairs)):
+        longer[i, 0], longer[i, 1] = pairs[i, 0], pairs[i, 1]
+    return longer
+
+
+@kernel
+def running_sums(counts):
+    """Where each of some short lists begins, one after the other, and where the last one ends."""
+    sums = np.empty(len(counts) + 1, dtype=np.int32)
+    sums[0] = 0
+    for i in range(len(counts)):
+        sums[i + 1] = sums[i] + counts[i]
+    return sums
+
+
+@kernel
+def split_at_once(
+    maps, eab, ec, face_group, line_unit, line_breakpoint, member_start, member_unit, member_sign,
+    face_start, half_edges, ev, ef, edge_line, vx, vy, dx, dy, vertex_lines, ix, iy, n_units,
+    first_line, stop,
+):  # fmt: skip
+    """All passes of a layer that is done in a moment, if float64 decides everything.
+
+    The passes are those of `polyregions.engine.splitting`, in the same order; to call the kernels
+    one by one would take longer than they do.
+
+    Returns
+    -------
+    None where something is left open, else what the layer made, and the number of decisions.
+    """
+    n_faces, n_edges, n_old = len(face_start) - 1, len(ev), len(vx)
+    n_lines = len(line_unit)
+    zero = np.int64(0)  # kernels are compiled anew for a literal
+    status = np.empty((n_faces, n_lines), dtype=np.uint8)
+    n_cutting = np.zeros(n_faces, dtype=np.int32)
+    n, n_signs = classify(
+        zero, n_faces, zero, zero, maps, eab, ec, face_group, line_unit, line_breakpoint,
+        face_start, half_edges, ev, vx, vy, dx, dy, ix, iy, status, n_cutting,
+    )  # fmt: skip
+    entry_line, entry_face = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    rows, signs = np.empty((n, 5)), np.empty(n_signs, dtype=np.int8)
+    fill_entries(
+        zero, n_faces, zero, zero, maps, eab, ec, face_group, line_unit, line_breakpoint,
+        face_start, half_edges, ev, vx, vy, dx, dy, ix, iy, status, n_cutting, entry_line,
+        entry_face, rows, signs,
+    )  # fmt: skip
+    if (signs == UNDECIDED).any():
+        return None
+    entry_start = running_sums(n_cutting)
+    sign_start = running_sums(n_cutting * (face_start[1:] - face_start[:-1]))
+
+    side = np.empty(2 * n_edges, dtype=np.int32)
+    side_numbers(zero, n_faces, face_start, half_edges, side)
+    count = np.empty(n_edges, dtype=np.int32)
+    count_on_edges(zero, n_edges, ef, side, face_start, entry_start, sign_start, signs, count)
+    item_start = running_sums(count)
+    n_on_edges = np.int64(item_start[-1])
+    item, group = np.empty(n_on_edges, dtype=np.int32), np.empty(n_on_edges, dtype=np.int32)
+    t, tau = np.empty(n_on_edges), np.empty(n_on_edges)
+    is_open = np.empty(n_edges, dtype=np.bool_)
+    fill_edges(
+        zero, n_edges, ef, ev, side, face_start, entry_start, sign_start, signs, rows, vx, vy, dx,
+        dy, ix, iy, item_start, item, t, tau, is_open,
+    )  # fmt: skip
+    if is_open.any():
+        return None
+    number_groups(zero, n_edges, item_start, np.zeros(n_on_edges, dtype=np.bool_), group, count)
+    nx, ny = lengthened(vx, n_on_edges), lengthened(vy, n_on_edges)
+    ndx, ndy = lengthened(dx, n_on_edges), lengthened(dy, n_on_edges)
+    lines = lengthened_pairs(vertex_lines, n_on_edges)
+    concurrent = np.zeros(len(nx), dtype=np.bool_)
+    edge_vertices(
+        zero, n_edges, ev, ef, edge_line, entry_start, item_start, item, group, t, tau, item_start,
+        first_line, vx, vy, dx, dy, n_old, nx, ny, ndx, ndy, lines, concurrent,
+    )  # fmt: skip
+    if concurrent.any():
+        return None
+
+    place = np.empty(len(half_edges), dtype=np.int32)
+    n_boundary, n_chords = np.empty(n_faces, dtype=np.int32), np.empty(n_faces, dtype=np.int32)
+    of_entry, entry = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    a, b = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    va, vb = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.int32)
+    n_crossings = np.empty(n, dtype=np.int32)
+    find_chords(
+        zero, n_faces, face_start, half_edges, ev, ef, entry_start, entry_line, sign_start, signs,
+        item_start, item, group, item_start, n_old, place, n_boundary, of_entry, a, b, va, vb,
+        entry, n_chords, n_crossings, stop,
+    )  # fmt: skip
+    cross_start = running_sums(n_crossings)
+    n_crossed = np.int64(cross_start[-1])
+    other, place_on = np.empty(n_crossed, dtype=np.int32), np.empty(n_crossed, dtype=np.int32)
+    t, tau = np.empty(n_crossed), np.empty(n_crossed)
+    is_open = np.empty(n, dtype=np.bool_)
+    fill_chords(
+        zero, n_faces, entry_start, n_chords, a, b, va, vb, entry, rows, nx, ny, ndx, ndy, ix, iy,
+        cross_start, other, t, tau, is_open, stop,
+    )  # fmt: skip
+    if is_open.any():
+        return None
+    number_groups(zero, n, cross_start, np.zeros(n_crossed, dtype=np.bool_), place_on, n_crossings)
+    n_inner, n_segments = np.empty(n_faces, dtype=np.int32), np.empty(n_faces, dtype=np.int32)
+    n_children, n_sides = np.empty(n_faces, dtype=np.int32), np.empty(n_faces, dtype=np.int32)
+    count_inside(
+        zero, n_faces, entry_start, face_start, n_chords, n_boundary, cross_start, other, place_on,
+        n_crossings, np.empty(n, dtype=np.int32), n_inner, n_segments, n_children, n_sides,
+    )  # fmt: skip
+
+    inner_start, segment_start = running_sums(n_inner), running_sums(n_segments)
+    child_start, side_start = running_sums(n_children), running_sums(n_sides)
+    n_new = np.int64(inner_start[-1])
+    nx, ny = lengthened(nx, n_new), lengthened(ny, n_new)
+    ndx, ndy = lengthened(ndx, n_new), lengthened(ndy, n_new)
+    lines = lengthened_pairs(lines, n_new)
+    concurrent = np.zeros(len(nx), dtype=np.bool_)
+    n_new = n_edges + n_on_edges + np.int64(segment_start[-1])
+    new_ev, new_line = np.empty((n_new, 2), dtype=np.int32), np.empty(n_new, dtype=np.int32)
+    new_ef = np.empty((n_new, 2), dtype=np.int32)
+    split_edges(zero, n_edges, ev, ef, edge_line, item_start, n_old, new_ev, new_ef, new_line)
+    n_new = np.int64(child_start[-1])
+    new_face_start = np.empty(n_new + 1, dtype=np.int32)
+    new_face_start[n_new] = side_start[-1]
+    new_half_edges = np.empty(side_start[-1], dtype=np.int32)
+    parent, child_ref = np.empty(n_new, dtype=np.int32), np.empty(n_new, dtype=np.int32)
+    pieces = np.empty((n_new, n_units), dtype=np.uint8)
+    n_flips = np.empty(n_faces, dtype=np.int32)
+    split_faces(
+        zero, n_faces, face_start, half_edges, ef, entry_start, entry_line, of_entry, sign_start,
+        signs, place, n_boundary, a, b, va, vb, entry, n_chords, cross_start, other, place_on,
+        n_crossings, t, tau, item_start, n_old, n_on_edges, n_edges, inner_start, segment_start,
+        child_start, side_start, first_line, status, member_start, member_unit, member_sign, nx,
+        ny, ndx, ndy, lines, concurrent, new_ev, new_ef, new_line, new_face_start, new_half_edges,
+        parent, child_ref, pieces, n_flips, stop,
+    )  # fmt: skip
+    if concurrent.any():
+        return None
+    n_decisions = n_lines * len(half_edges) + n_on_edges + n_crossed
+    return (
+        n_decisions, nx, ny, ndx, ndy, new_ev, new_ef, new_line, new_face_start, new_half_edges,
+        child_start, child_ref, parent, pieces, entry_start, entry_line, n_flips, entry_face, lines,
+    )  # fmt: skip
+
+
 # -- the result ------------------------------------------------------------------------------
 
 
 @kernel
-def gather_patterns(begin_face, end_face, offset, pieces, ancestor, pattern):
-    """Copy a layer's pieces into the patterns of the final faces."""
-    for f in range(begin_face, end_face):
-        pattern[f, offset : offset + pieces.shape[1]] = pieces[ancestor[f]]
+def gather_patterns(offset, pieces, ancestor, pattern):
+    """Copy a layer's pieces into the patterns of final faces."""
+    for f in range(len(ancestor)):
+        copy(pieces[ancestor[f]], pattern[f, offset:])
 
 
 @kernel
-def cycle_vertices(begin_side, end_side, half_edges, ev, out):
-    """The vertices of all faces."""
+def cycle_vertices(begin_side, end_side, sides, ev):
+    """The vertices of all faces, in place of their half-edges."""
     for i in range(begin_side, end_side):
-        out[i] = start_of(ev, half_edges[i])
+        sides[i] = start_of(ev, sides[i])
 
 
 @kernel
-def split_runs(faces, begins, n_runs, values, bounds, group, fresh, label, out):
-    """Split runs of faces by one coefficient of their maps, and drop those that end up alone.
+def pin_down(begin_face, end_face, columns, eab, ec, group, x, y, share, ends):
+    """An interval for the value of each face's map at one point, outputs summed with weights.
+
+    The point is in the domain's window, and no weight is above one; so the bounds of a map are
+    bounds here, too.
+    """
+    m = columns.shape[2]
+    for f in range(begin_face, end_face):
+        g = group[f]
+        centre = size = error = 0.0
+        for i in range(m):
+            a, b, c = columns[f, 0, i] * x, columns[f, 1, i] * y, columns[f, 2, i]
+            centre += share[i] * (a + b + c)
+            size += share[i] * (abs(a) + abs(b) + abs(c))
+            error += share[i] * (eab[g, i] + ec[g, i])
+        radius = error * (1 + 1e-6) + size * (2 * U * (m + 16)) + TINY * (m + 1)
+        if not np.isfinite(size + radius):  # it may be any number
+            centre, radius = 0.0, np.inf
+        # Finite, so that what is below all of them can be said: minus infinity.
+        ends[f, 0] = max(centre - radius, -LARGEST)
+        ends[f, 1] = min(centre + radius, LARGEST)
+
+
+@kernel
+def bucket_of(low, borders):
+    """How many of the sorted `borders`, a power of two less one, are no more than `low`."""
+    k = 0
+    half = (borders.shape[0] + 1) >> 1
+    while half:
+        k += half * (borders[k + half - 1] <= low)
+        half >>= 1
+    return k
+
+
+@kernel
+def count_buckets(begin_face, end_face, ends, borders, chunk, bucket, count):
+    """The bucket of each face by its interval's lower end, and how many a chunk has in each."""
+    mine = count[begin_face // chunk]
+    for f in range(begin_face, end_face):
+        k = bucket_of(ends[f, 0], borders)
+        bucket[f] = k
+        mine[k] += 1
+
+
+@kernel
+def fill_buckets(begin_face, end_face, chunk, bucket, place, order):
+    """Lay the faces of a chunk into their buckets, from the chunk's own place in each."""
+    mine = place[begin_face // chunk]
+    for f in range(begin_face, end_face):
+        k = bucket[f]
+        order[mine[k]] = f
+        mine[k] += 1
+
+
+@kernel
+def find_runs(begin_bucket, end_bucket, start, order, ends, reach_before, low_behind, n_left):
+    """Keep those sorted faces of each bucket whose intervals overlap another's.
+
+    They move to the front of their bucket, ``~f`` in place of f where a run begins: beyond all
+    intervals before it, the highest end of those in buckets before being `reach_before`. The
+    lowest interval in buckets behind begins at `low_behind`.
+    """
+    for k in range(begin_bucket, end_bucket):
+        reach = reach_before[k]
+        at = start[k]
+        for p in range(start[k], start[k + 1]):
+            f = order[p]
+            begins = ends[f, 0] > reach
+            reach = max(reach, ends[f, 1])
+            ahead = ends[order[p + 1], 0] if p + 1 < start[k + 1] else low_behind[k]
+            if not (begins and ahead > reach):
+                order[at] = ~f if begins else f
+                at += 1
+        n_left[k] = at - start[k]
+
+
+@kernel
+def interval(columns, eab, ec, group, size_x, size_y, axis, i, f):
+    """The interval of one coefficient of a face's map; without width if it is exact."""
+    centre = columns[f, axis, i]
+    g = group[f]
+    bound = ec[g, i]
+    if axis == 0:
+        bound = (eab[g, i] + bound) / size_x  # ec may hold the bound for all three
+    elif axis == 1:
+        bound = (eab[g, i] + bound) / size_y
+    radius = 0.0
+    if bound != 0.0:
+        radius = bound * (1 + 1e-9) + abs(centre) * 2.0**-50
+    if not np.isfinite(centre + radius):
+        return -np.inf, np.inf
+    return centre - radius, centre + radius
+
+
+@kernel
+def split_runs(
+    begin_run, end_run, run_start, faces, columns, eab, ec, group, size_x, size_y, label
+):
+    """Split runs of faces by each coefficient of their maps in turn.
 
     A run holds faces not told apart yet. Sorted by the lower ends of their intervals they fall
-    into runs again: a new one starts beyond all intervals before it. Each gets a label, from
-    `fresh` on. `faces` is changed in place; `out` gets what `begins` is for the runs left.
-
-    Returns
-    -------
-    The number of runs that are left, and the next fresh label.
+    into runs again. `faces` is sorted in place; `label` gets the place at which each face's run
+    begins in the end, or -1 for a face alone.
     """
-    n_left = 0
-    at = 0
-    for r in range(n_runs):
-        begin = begins[r]
-        end = begins[r + 1]
-        n = end - begin
-        low = np.empty(n)
-        high = np.empty(n)
-        for i in range(n):
-            f = faces[begin + i]
-            centre = values[f]
-            radius = 0.0  # exact, if finite at all
-            if bounds[group[f]] != 0.0:
-                radius = bounds[group[f]] * (1 + 1e-9) + abs(centre) * 2.0**-50
-            if not np.isfinite(centre + radius):  # it may be any number
-                centre, radius = 0.0, np.inf
-            low[i] = centre - radius
-            high[i] = centre + radius
-        if n == 2:
-            order = np.array([0, 1]) if low[0] <= low[1] else np.array([1, 0])
-        else:
-            order = np.argsort(low)
-        mine = faces[begin:end].copy()
-        i = 0
-        while i < n:
-            j = i
-            reach = -np.inf
-            while j < n and (j == i or low[order[j]] <= reach):
-                reach = max(reach, high[order[j]])
-                label[mine[order[j]]] = fresh
-                j += 1
-            fresh += 1
-            if j - i > 1:
-                out[n_left] = at
-                n_left += 1
-                for k in range(i, j):
-                    faces[at] = mine[order[k]]
+    longest = 0
+    for r in range(begin_run, end_run):
+        longest = max(longest, run_start[r + 1] - run_start[r])
+    low, high = np.empty(longest), np.empty(longest)
+    for r in range(begin_run, end_run):
+        begin, end = run_start[r], run_start[r + 1]
+        label[begin:end] = begin
+        n_together = end - begin
+        for axis in range(3):
+            for i in range(columns.shape[2]):
+                at = begin
+                while at < end and n_together:
+                    first = at
                     at += 1
-            i = j
-    out[n_left] = at
-    return n_left, fresh
+                    if label[first] < 0:
+                        continue
+                    while at < end and label[at] == first:
+                        at += 1
+                    for k in range(at - first):
+                        low[k], high[k] = interval(
+                            columns, eab, ec, group, size_x, size_y, axis, i, faces[first + k]
+                        )
+                    sort_intervals(faces[first:at], low, high)
+                    n_together -= mark_runs(first, at, low, high, label)
 
 
 @kernel
-def number_by_first(label, number):
-    """Number labels in the order in which they come first; `number` begins with -1 for each."""
+def sort_intervals(faces, low, high):
+    """Sort faces and their intervals, as many as there are faces, by lower ends."""
+    n = len(faces)
+    if n > 24:
+        order = np.argsort(low[:n])
+        faces[:], low[:n], high[:n] = faces[order], low[:n][order], high[:n][order]
+        return
+    for i in range(1, n):
+        f, begin, end = faces[i], low[i], high[i]
+        j = i
+        while j > 0 and low[j - 1] > begin:
+            faces[j], low[j], high[j] = faces[j - 1], low[j - 1], high[j - 1]
+            j -= 1
+        faces[j], low[j], high[j] = f, begin, end
+
+
+@kernel
+def mark_runs(begin, end, low, high, label):
+    """Label sorted intervals by where their runs begin; tell how many are alone, labelled -1."""
+    n_alone = 0
+    reach = high[0]
+    first = begin
+    for at in range(begin, end + 1):
+        if at == end or low[at - begin] > reach:
+            if at - first == 1:
+                label[first] = -1
+                n_alone += 1
+            first = at
+        if at < end:
+            reach = max(reach, high[at - begin])
+            label[at] = first
+    return n_alone
+
+
+@kernel
+def number_by_first(piece):
+    """Number faces in the order in which their maps come first.
+
+    `piece` gives for each face the first face with its map, and gets the numbers.
+    """
     n = 0
-    out = np.empty(len(label), dtype=np.int32)
-    for f in range(len(label)):
-        if number[label[f]] < 0:
-            number[label[f]] = n
+    for f in range(len(piece)):
+        if piece[f] == f:
+            piece[f] = n
             n += 1
-        out[f] = number[label[f]]
-    return out
+        else:
+            piece[f] = piece[piece[f]]
 
 
 @kernel

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from flint import fmpz_mat
@@ -19,6 +20,9 @@ from flint import fmpz_mat
 from polyregions.engine.program import IntegerSegment
 from polyregions.engine.segments import Segment, Switching, cut
 from polyregions.network import Affine, AffineStep, FloatArray, IntArray, Network, Scale
+
+# Weights of networks whose layers are remembered, at most, all together.
+_REMEMBERED = 1 << 18
 
 U = 2.0**-53
 TINY = 1e-300
@@ -161,14 +165,27 @@ class Layer:
 
 
 def compile_layers(network: Network) -> list[Layer]:
-    """Cut a network into layers. The last one has no activation."""
+    """Cut a network into layers. The last one has no activation.
+
+    Those of a small network are remembered for as long as it lives: it may be partitioned on many
+    domains, each in less time than this takes.
+    """
+    known = _layers_of.get(network)
+    if known is not None:
+        return list(known)
     segments, switchings = cut(network)
     chains = [_dense_steps(segment) for segment in segments]
     is_dense = None not in chains and not any(s.has_false_lines for s in switchings)
-    return [
+    layers = [
         _layer(segment, switching, chain if is_dense else None)
         for segment, switching, chain in zip(segments, [*switchings, None], chains, strict=True)
     ]
+    if is_dense and sum(layer.weight.size for layer in layers) <= _REMEMBERED:
+        _layers_of[network] = tuple(layers)
+    return layers
+
+
+_layers_of: WeakKeyDictionary[Network, tuple[Layer, ...]] = WeakKeyDictionary()
 
 
 def _dense_steps(segment: Segment) -> tuple[AffineStep, ...] | None:
@@ -193,11 +210,16 @@ def _layer(
         values, breakpoints = switching.line_value, switching.line_breakpoint
         units = switching.line_unit
     exact = steps is not None and not (weight_error.any() or bias_error.any())
-    leader, sign = _classes(weight, bias, values, breakpoints, exact)
-    is_leader = leader == np.arange(len(values))
-    number = np.cumsum(is_leader) - 1
-    order = np.argsort(number[leader], kind="stable")
-    sizes = np.bincount(number[leader], minlength=int(is_leader.sum()))
+    classes = _classes(weight, bias, values, breakpoints) if exact and len(values) else None
+    members, offsets, sign = values, np.arange(len(values) + 1), np.ones(len(values), dtype=np.int8)
+    if classes is not None:
+        leader, sign = classes
+        is_leader = leader == offsets[:-1]
+        number = (np.cumsum(is_leader) - 1)[leader]
+        order = np.argsort(number, kind="stable")
+        offsets = np.append(0, np.cumsum(np.bincount(number)))
+        members, sign = values[order], sign[order]
+        values, breakpoints, units = values[is_leader], breakpoints[is_leader], units[is_leader]
     return Layer(
         segment=segment,
         switching=switching,
@@ -206,12 +228,12 @@ def _layer(
         bias=bias,
         weight_error=weight_error,
         bias_error=bias_error,
-        line_value=values[is_leader],
-        line_breakpoint=breakpoints[is_leader],
-        line_unit=units[is_leader],
-        member_offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        member_unit=values[order],
-        member_sign=sign[order],
+        line_value=values,
+        line_breakpoint=breakpoints,
+        line_unit=units,
+        member_offsets=offsets,
+        member_unit=members,
+        member_sign=sign,
     )
 
 
@@ -259,23 +281,22 @@ def _integer_matrix(step: AffineStep) -> fmpz_mat:
 
 
 def _classes(
-    weight: FloatArray, bias: FloatArray, units: IntArray, breakpoints: FloatArray, exact: bool
-) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.int8]]]:
+    weight: FloatArray, bias: FloatArray, units: IntArray, breakpoints: FloatArray
+) -> tuple[IntArray, np.ndarray[tuple[int], np.dtype[np.int8]]] | None:
     """For every line, the first line of which it is plus or minus a power of two, and the sign.
 
-    Only a short cut: lines that are equal for other reasons are found out face by face.
+    None if each is surely such a multiple of itself only. Only a short cut: lines that are equal
+    for other reasons are found out face by face.
     """
-    leader = np.arange(len(units), dtype=np.int64)
-    sign = np.ones(len(units), dtype=np.int8)
-    if not exact or not len(units):
-        return leader, sign
     offset = bias[units] - breakpoints
     known = (breakpoints == 0) | ((bias[units] == 0) & np.isfinite(offset))
     rows = np.column_stack([weight[units], offset])
     size = np.abs(rows).max(axis=1)
     # Such multiples have largest coefficients with the same bits.
     if len(set(np.frexp(size)[0].tolist())) == len(size):
-        return leader, sign
+        return None
+    leader = np.arange(len(units), dtype=np.int64)
+    sign = np.ones(len(units), dtype=np.int8)
     known &= (size > 2.0**-900) & (size < 2.0**900)
     rows, size = rows[known], size[known]
     smallest = np.where(rows == 0, np.inf, np.abs(rows)).min(axis=1)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from polyregions.engine import kernels
+from polyregions.engine import bounding, kernels
 from polyregions.engine.complex import INDEX
 from polyregions.engine.layers import Layer
 from polyregions.engine.program import Bounded, Bounds
@@ -134,7 +134,7 @@ class Level:
                 self.kept = _empty_maps(0, 0, self.n_faces, self.n_faces, self.layer.width)
             return
         self.group = split.parent
-        children = np.diff(split.child_start)
+        children = split.child_start[1:] - split.child_start[:-1]
         self.item_parent, self.item_child = _items(split.child_start, children)
         self.budget = np.minimum(_LONGEST_PATH, 4 * children)
         n, m = self.layer.width, before.layer.width
@@ -151,6 +151,12 @@ class Level:
         here = maps.columns[begin - maps.first_face : end - maps.first_face]
         group = self.group[begin:end] - INDEX(maps.first_group)
         return Level._given(self.layer, self.window, Maps(0, 0, here, maps.eab, maps.ec), group)
+
+    def let_go(self) -> None:
+        """Forget what the maps of all faces, which are kept, were worked out from."""
+        if not self.is_given:
+            self.is_given = True
+            del self.before, self.split
 
     @property
     def parents_are_kept(self) -> bool:
@@ -173,6 +179,12 @@ class Level:
     def parent_maps(self, begin: int, end: int) -> Maps:
         """The maps before the layer before, of the parents of items `begin` to `end`."""
         return self.before.maps(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
+
+    def all_maps(self) -> Maps:
+        """The maps of all faces, worked out in one go; fills what is kept."""
+        if self.is_given:
+            return self.maps(0, self.n_faces)
+        return self.work_out(0, self.n_items, self.parent_maps(0, self.n_items))
 
     def work_out(self, begin: int, end: int, prev: Maps) -> Maps:
         """The maps of items `begin` to `end`, given those of their parents; fills what is kept."""
@@ -203,19 +215,18 @@ class Level:
         maps = self.kept
         if maps is None:
             maps = _empty_maps(begin, begin, end - begin, end - begin, self.layer.width)
-        switching = self.before.layer.switching
-        assert switching is not None
-        bounds = Bounds(self.window.x, self.window.y)
-        most = max(1, _BLOCK // max(self.layer.segment.widths))
+        layer, size = self.before.layer, (self.window.x, self.window.y)
+        bounds = Bounds(*size)
+        most = max(1, _BLOCK // max(1, *self.layer.segment.widths))
         for first in range(begin, end, most):
             faces = slice(first, min(first + most, end))
-            parent = self.split.parent[faces]
-            group = self.before.group[parent] - prev.first_group
-            given = Bounded(
-                prev.columns[parent - prev.first_face],
-                np.stack([prev.eab[group], prev.ec[group]], axis=1),
-            )
-            switched = bounds.switch(switching, self.split.pieces[faces], given)
+            n = faces.stop - faces.start
+            switched = Bounded(np.empty((n, 3, layer.width)), np.empty((n, 2, layer.width)))
+            bounding.switch(
+                self.split.parent[faces], prev.first_face, self.before.group, prev.first_group,
+                prev.columns, prev.eab, prev.ec, self.split.pieces[faces], layer.slopes,
+                layer.intercepts, *size, switched.columns, switched.errors,
+            )  # fmt: skip
             found = bounds.segment(self.layer.segment, switched)
             here = slice(faces.start - maps.first_face, faces.stop - maps.first_face)
             maps.columns[here] = found.columns
@@ -249,19 +260,23 @@ def _first_maps(layer: Layer, window: Window) -> Maps:
         columns = np.ascontiguousarray(found.columns)
         eab, ec = np.ascontiguousarray(found.errors.swapaxes(0, 1))
         return Maps(0, 0, columns, eab, ec)
-    columns = np.stack([layer.weight[:, 0], layer.weight[:, 1], layer.bias])[None]
+    columns = np.empty((1, 3, layer.width))
+    columns[0, :2], columns[0, 2] = layer.weight.T, layer.bias
+    if layer.is_exact:
+        return Maps(0, 0, columns, *np.zeros((2, 1, layer.width)))
     error = layer.weight_error
     with np.errstate(over="ignore", invalid="ignore"):
         eab = (error[:, 0] * window.x + error[:, 1] * window.y) * (1 + 1e-9)
     eab += kernels.TINY * (error > 0).any(axis=1)
     ec = layer.bias_error * (1 + 1e-9)
     eab, ec = (np.where(e < kernels.HUGE, e, np.inf)[None] for e in (eab, ec))
-    return Maps(0, 0, np.ascontiguousarray(columns), eab, ec)
+    return Maps(0, 0, columns, eab, ec)
 
 
 def _items(child_start: IntArray, children: IntArray) -> tuple[IntArray, IntArray]:
     """Runs of at most CHUNK children of one parent: their parents and first children."""
-    if children.max(initial=0) <= kernels.CHUNK:  # nobody is without a child
+    # Nobody is without a child.
+    if child_start[-1] <= kernels.CHUNK or children.max(initial=0) <= kernels.CHUNK:
         return np.arange(len(children), dtype=INDEX), child_start
     runs = (children + kernels.CHUNK - 1) // kernels.CHUNK
     parent = np.repeat(np.arange(len(children), dtype=INDEX), runs)

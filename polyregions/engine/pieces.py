@@ -8,79 +8,159 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from polyregions.engine import kernels
-from polyregions.network import ByteArray, IntArray
+from polyregions.network import ByteArray, FloatArray, IntArray
 
 if TYPE_CHECKING:
     from polyregions.engine.exactly import Provenance
     from polyregions.engine.layers import Layer
     from polyregions.engine.maps import Maps, Window
+    from polyregions.engine.watch import Watch
+
+# Maps are first told apart by their values at one point, in so large a share of the window: far
+# from where maps are likely to meet, on axes, diagonals and in corners.
+_POINT = 0.6180339887498949, 0.4142135623730951
+_BUCKET = 1 << 14  # faces that are sorted together: so many fit a cache
+_SAMPLE = 32  # faces looked at for each bucket, to make them about equal
+_FACES, _CHUNK, _RUNS = 2048, 1 << 16, 256
 
 
-@np.errstate(over="ignore", invalid="ignore")
 def affine_pieces(
-    maps: Maps, group: IntArray, pattern: ByteArray, window: Window, made: Provenance
+    maps: Maps, group: IntArray, pattern: ByteArray, window: Window, made: Provenance, watch: Watch
 ) -> IntArray:
     """(F,) int32: number of every face's affine map, in the order of their first faces.
 
-    Maps whose intervals of some coefficient do not overlap differ, and faces on which all units
-    that reach the outputs are on the same pieces have the same map. What is left is compared in
-    integers.
+    Maps whose intervals of the value at a point, or of some coefficient, do not overlap differ,
+    and faces on which all units that reach the outputs are on the same pieces have the same map.
+    What is left is compared in integers.
     """
+    piece = np.arange(len(maps.columns), dtype=np.int32)  # the first face with the same map
+    crowd, run_start = _overlapping(_intervals(maps, group, window, watch), watch)
+    if not len(crowd):
+        return piece
+    label = np.empty(len(crowd), dtype=np.int32)
+    watch.call(
+        len(run_start) - 1, _RUNS, kernels.split_runs, run_start, crowd, maps.columns, maps.eab,
+        maps.ec, group, window.x, window.y, label,
+    )  # fmt: skip
+    crowd, label = crowd[label >= 0], label[label >= 0]
+    if not len(crowd):
+        return piece
+    by_face = np.argsort(crowd)
+    crowd, label = crowd[by_face], label[by_face]
+    # Runs of which every map is exact consist of equal numbers: intervals without width.
+    is_exact = (maps.eab[group[crowd]] == 0).all(axis=1) & (maps.ec[group[crowd]] == 0).all(axis=1)
+    is_vague = np.zeros(label.max() + 1, dtype=np.bool_)
+    is_vague[label[~is_exact]] = True
+    vague = is_vague[label]
+    first = np.empty(len(is_vague), dtype=np.int32)
+    first[label[::-1]] = crowd[::-1]
+    piece[crowd[~vague]] = first[label[~vague]]
+    if vague.any():
+        _compare(piece, crowd[vague], label[vague], is_exact[vague], maps.columns, pattern, made)
+    kernels.number_by_first(piece)
+    return piece
+
+
+def _intervals(maps: Maps, group: IntArray, window: Window, watch: Watch) -> FloatArray:
+    """(F, 2): between which numbers every map's value at one point lies."""
     columns = maps.columns
     n_faces, _, n_outputs = columns.shape
-    label = np.zeros(n_faces, dtype=np.int64)
-    both = maps.eab + maps.ec  # ec may hold the bound for all three coefficients
-    bounds = [both / window.x, both / window.y, maps.ec]
-    # Faces not alone under their label, run by run.
-    crowd = np.arange(n_faces)
-    begins, others = np.zeros((2, n_faces // 2 + 2), dtype=np.int64)
-    begins[1] = n_faces
-    n_runs, n_labels = int(n_faces > 1), 1
-    for axis in range(3):
-        for i in range(n_outputs):
-            if n_runs:
-                n_runs, n_labels = kernels.split_runs(
-                    crowd, begins, n_runs, columns[:, axis, i], bounds[axis][:, i], group,
-                    n_labels, label, others,
-                )  # fmt: skip
-                begins, others = others, begins
-    crowd = crowd[: begins[n_runs]] if n_runs else crowd[:0]
-    is_exact = (both == 0).all(axis=1)[group]
-    fresh_label = n_labels
-    if len(crowd):
-        # Runs of which every map is exact consist of equal numbers: intervals without width.
-        vague = np.zeros(fresh_label, dtype=np.bool_)
-        vague[label[crowd[~is_exact[crowd]]]] = True
-        crowd = crowd[vague[label[crowd]]]
-    crowd = np.sort(crowd)
-    what_counts = _what_counts(pattern[crowd], made.layers) if len(crowd) else pattern[:0]
-    same: dict[tuple[int, bytes], int] = {}
-    for f, row in zip(crowd.tolist(), what_counts, strict=True):
-        key = (int(label[f]), row.tobytes())
-        if key in same:
-            label[f] = -1 - same[key]  # as that face, once it has its number
-        else:
-            same[key] = f
+    # Outputs count differently, so that two that change places are not taken for the same.
+    share = 0.5 + np.arange(n_outputs) * _POINT[0] % 1 / 2
+    ends = np.empty((n_faces, 2))
+    watch.call(
+        n_faces, _FACES, kernels.pin_down, columns, maps.eab, maps.ec, group,
+        window.x * _POINT[0], window.y * _POINT[1], share, ends,
+    )  # fmt: skip
+    return ends
+
+
+def _overlapping(ends: FloatArray, watch: Watch) -> tuple[IntArray, IntArray]:
+    """Runs of faces whose intervals overlap, or are linked by others that do.
+
+    Returns (n,) faces run by run, without those that overlap no other, and (runs + 1,) where runs
+    start. Faces are sorted bucket by bucket; a run may go on through many buckets.
+    """
+    start, order = _buckets(ends, watch)
+    n_buckets = len(start) - 1
+    lowest, highest = np.full((2, n_buckets), np.inf)
+    highest *= -1
+
+    def sort(begin: int, end: int) -> None:
+        for k in range(begin, end):
+            mine = order[start[k] : start[k + 1]]
+            if len(mine):
+                here = ends[mine]
+                by_lower_end = np.argsort(here[:, 0])
+                mine[:] = mine[by_lower_end]
+                lowest[k], highest[k] = here[by_lower_end[0], 0], here[:, 1].max()
+
+    watch.run(n_buckets, sort, 1)
+    reach_before = np.concatenate([[-np.inf], np.maximum.accumulate(highest)[:-1]])
+    low_behind = np.concatenate([np.minimum.accumulate(lowest[:0:-1])[::-1], [np.inf]])
+    n_left = np.empty(n_buckets, dtype=np.int64)
+    watch.call(
+        n_buckets, 1, kernels.find_runs, start, order, ends, reach_before, low_behind, n_left
+    )
+    crowd = np.concatenate([order[s : s + n] for s, n in zip(start[:-1], n_left, strict=True)])
+    begins = np.flatnonzero(crowd < 0)
+    crowd[begins] = ~crowd[begins]
+    return crowd, np.append(begins, len(crowd))
+
+
+def _buckets(ends: FloatArray, watch: Watch) -> tuple[IntArray, IntArray]:
+    """Faces in buckets by the lower ends of their intervals: where buckets start, and the faces."""
+    n_faces = len(ends)
+    n_buckets = 1 << (n_faces // _BUCKET).bit_length()
+    if n_buckets == 1:
+        return np.array([0, n_faces]), np.arange(n_faces, dtype=np.int32)
+    sample = np.sort(ends[:: max(1, n_faces // (_SAMPLE * n_buckets)), 0])
+    borders = sample[np.arange(1, n_buckets) * len(sample) // n_buckets]
+    n_chunks = -(-n_faces // _CHUNK)
+    bucket = np.empty(n_faces, dtype=np.int32)
+    count = np.zeros((n_chunks, n_buckets), dtype=np.int64)
+    watch.call(n_faces, _CHUNK, kernels.count_buckets, ends, borders, _CHUNK, bucket, count)
+    # Bucket by bucket, and in each chunk by chunk.
+    place = np.cumsum(count.T).reshape(n_buckets, n_chunks).T - count
+    start = np.append(place[0], n_faces)
+    order = np.empty(n_faces, dtype=np.int32)
+    watch.call(n_faces, _CHUNK, kernels.fill_buckets, _CHUNK, bucket, place, order)
+    return start, order
+
+
+def _compare(
+    piece: IntArray,
+    crowd: IntArray,
+    label: IntArray,
+    is_exact: np.ndarray[tuple[int], np.dtype[np.bool_]],
+    columns: FloatArray,
+    pattern: ByteArray,
+    made: Provenance,
+) -> None:
+    """Find the first face with the same map among those of one label, for a crowd in order."""
+    what_counts = _what_counts(pattern[crowd], made.layers)
+    leader: dict[tuple[int, bytes], int] = {}
+    for f, mine, row in zip(crowd.tolist(), label.tolist(), what_counts, strict=True):
+        piece[f] = leader.setdefault((mine, row.tobytes()), f)
+    is_leader = piece[crowd] == crowd
+    # A leader with nobody left to be compared with keeps its map for itself.
+    rivals = np.bincount(label[is_leader])
+    compared = is_leader & (rivals[label] > 1)
     seen: dict[tuple[int, tuple[int, ...]], int] = {}
     named: dict[tuple[int, bytes], int] = {}  # exact maps by their floats, + 0.0 to unsign zeros
     level = len(made.layers) - 1
-    leaders = crowd[label[crowd] >= 0]
-    # A leader with nobody left to be compared with keeps its label.
-    rivals = np.bincount(label[leaders], minlength=1)
-    for f in leaders[rivals[label[leaders]] > 1].tolist():
-        mine = int(label[f])
+    for f, mine, exactly in zip(
+        crowd[compared].tolist(), label[compared].tolist(), is_exact[compared].tolist(), strict=True
+    ):
         key = (mine, (columns[f] + 0.0).tobytes())
-        if is_exact[f] and key in named:
-            label[f] = named[key]
+        if exactly and key in named:
+            piece[f] = named[key]
             continue
         entries = tuple(int(v) for v in made.affine_map(level, f).entries())
-        label[f] = seen.setdefault((mine, entries), fresh_label + len(seen))
-        if is_exact[f]:
-            named[key] = int(label[f])
-    followers = np.flatnonzero(label < 0)
-    label[followers] = label[-1 - label[followers]]
-    number = np.full(fresh_label + len(seen), -1, dtype=np.int32)
-    return kernels.number_by_first(label, number)
+        piece[f] = seen.setdefault((mine, entries), f)
+        if exactly:
+            named[key] = int(piece[f])
+    piece[crowd] = piece[piece[crowd]]
 
 
 def _what_counts(pattern: ByteArray, layers: Sequence[Layer]) -> ByteArray:

@@ -12,11 +12,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from polyregions.engine.kernels import HUGE, LEAST, PROVEN, TINY, U
-from polyregions.engine.segments import Segment, Switching
+from polyregions.engine import bounding
+from polyregions.engine.kernels import PROVEN, U
+from polyregions.engine.segments import Segment
 from polyregions.exact import Triple
-from polyregions.network import AffineStep, ByteArray, FloatArray
+from polyregions.network import AffineStep, FloatArray
 from polyregions.network import joined as _joined
+
+# Products of numbers at least so large, one of them from `bounding.widen`, do not vanish.
+_NO_UNDERFLOW = 2.0**-60
 
 
 @dataclass
@@ -37,58 +41,28 @@ class Bounded:
 
 
 class Bounds:
-    """Takes maps through affine steps, in a domain of coordinates up to X and Y."""
+    """Takes maps through steps, in a domain of coordinates up to X and Y."""
 
     def __init__(self, x: float, y: float) -> None:
-        self._x, self._y = x, y
-        self._lost = TINY * (1.0 + x + y)  # more than all that underflows in one result
-
-    def sizes(self, columns: FloatArray) -> FloatArray:
-        """(F, 2, n) ``|a| X + |b| Y`` and ``|c|``."""
-        size = np.abs(columns)
-        return np.stack([size[:, 0] * self._x + size[:, 1] * self._y, size[:, 2]], axis=1)
+        self._size = x, y
 
     def step(self, step: AffineStep, given: Bounded) -> Bounded:
         """What an affine step makes of some maps."""
         columns = step.apply(given.columns)
-        constant = step.constant
-        columns[:, 2] += constant
-        if not PROVEN:
-            return Bounded(columns, np.zeros((len(columns), 2, step.n_outputs)))
         if not step.n_roundings:
+            columns[:, 2] += step.constant  # to zeros
             return Bounded(columns, step.magnitude(given.errors))
-        gamma = (step.n_roundings + 8) * U * (1 + 1e-6)
-        size = self.sizes(given.columns)
-        a, b, c = np.moveaxis(given.columns != 0, 1, 0)
-        some = np.stack([a | b, c], axis=1) | (given.errors > 0)
-        errors = step.magnitude(given.errors * (1 + 1e-6) + gamma * size + 8 * LEAST * some)
-        is_some = step.magnitude(some.astype(np.float64)) > 0
-        errors[:, 1] += gamma * np.abs(constant) * is_some[:, 1]
-        # Nothing of nothing is exact; all else may have lost something to underflow.
-        errors = np.where(is_some, errors * (1 + 1e-6) + self._lost, 0.0)
-        return Bounded(columns, np.where(errors < HUGE, errors, np.inf))
-
-    def switch(self, switching: Switching, pieces: ByteArray, given: Bounded) -> Bounded:
-        """What an activation layer makes of the maps of a state, on `pieces` (F, n) of it."""
-        value = np.arange(len(switching.slopes))
-        slope, intercept = switching.slopes[value, pieces], switching.intercepts[value, pieces]
-        flat = (slope == 0)[:, None]  # also where a, b or c overflowed
-        columns = np.where(flat, 0.0, slope[:, None] * given.columns)
-        columns[:, 2] += intercept
         if not PROVEN:
-            return Bounded(columns, np.zeros_like(given.errors))
-        steep = np.abs(slope)[:, None]
-        gamma = 8 * U * (1 + 1e-6)
-        a, b, c = np.moveaxis(given.columns != 0, 1, 0)
-        some = (np.stack([a | b, c], axis=1) | (given.errors > 0)) & ~flat
-        size = self.sizes(given.columns)
-        errors = steep * (given.errors * (1 + 1e-6) + gamma * size + 8 * LEAST)
-        errors[:, 1] += gamma * np.abs(intercept)
-        # Values that pass as they are, without any rounding, stay as exact as they were.
-        passes = (slope == 1)[:, None] & (intercept == 0)[:, None]
-        errors = np.where(passes, given.errors, errors * (1 + 1e-6) + self._lost)
-        errors = np.where(some, errors, 0.0)
-        return Bounded(columns, np.where(errors < HUGE, errors, np.inf))
+            columns[:, 2] += step.constant
+            return Bounded(columns, np.zeros((len(columns), 2, step.n_outputs)))
+        gamma = (step.n_roundings + 8) * U * (1 + 1e-6)
+        wide = np.empty((len(columns), 2, step.n_inputs))
+        bounding.widen(given.columns, given.errors, gamma, *self._size, wide)
+        found = is_some = step.magnitude(wide)
+        if step.smallest_entry < _NO_UNDERFLOW:
+            is_some = step.magnitude((wide > 0).astype(np.float64))
+        bounding.settle(found, is_some, step.constant, gamma, *self._size, columns)
+        return Bounded(columns, found)
 
     def segment(self, segment: Segment, given: Bounded) -> Bounded:
         """What a segment makes of the maps of a state."""
@@ -216,6 +190,6 @@ def _denominator(step: AffineStep) -> int:
         whole = (mantissa * 2.0**53).astype(np.int64)
         some = whole != 0
         lowest = whole[some] & -whole[some]  # its only bit is the last one that is set
-        last = exponent[some] - 53 + np.log2(lowest.astype(np.float64)).astype(np.int64)
+        last = exponent[some] - 53 + np.frexp(lowest.astype(np.float64))[1] - 1
         bits = max(bits, -int(last.min(initial=0)))
     return 1 << bits

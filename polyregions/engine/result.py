@@ -8,7 +8,7 @@ import numpy as np
 
 from polyregions.domain import Domain
 from polyregions.engine import kernels
-from polyregions.engine.complex import INDEX, Complex, indices
+from polyregions.engine.complex import INDEX, Complex
 from polyregions.engine.exactly import ExactVertices, Provenance
 from polyregions.engine.maps import Level, Maps
 from polyregions.engine.pieces import affine_pieces
@@ -19,6 +19,8 @@ from polyregions.partition import Partition
 from polyregions.patterns import first_difference
 
 _FACES = 2048
+_ITEMS = 1 << 16
+_BLOCK = 1 << 19  # bytes of patterns that a thread makes at a time: they fit a cache
 
 
 def finish(
@@ -29,25 +31,29 @@ def finish(
     made: Provenance,
     watch: Watch,
 ) -> Partition:
-    """The partition that belongs to the last complex. `level` has the maps of the outputs."""
+    """The partition that belongs to the last complex. `level` has the maps of the outputs.
+
+    Both are of no use afterwards: the result is so large that what it is made from goes piece by
+    piece, as soon as it has been used.
+    """
     with watch.stage("maps"):
         maps = output_maps(level, watch)
+        level.let_go()
     with watch.stage("labels"):
         pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
-        edge_unit = _edge_units(complex_, pattern, made)
-        face_vertices = indices(len(complex_.half_edges))
-        watch.call(
-            len(face_vertices), 1 << 16, kernels.cycle_vertices, complex_.half_edges, complex_.ev,
-            face_vertices,
-        )  # fmt: skip
+        made.finish(pattern)
+        edge_unit = _edge_units(complex_, pattern, made, watch)
+        (face_vertices,) = complex_.hand_over("half_edges")
+        watch.call(len(face_vertices), _ITEMS, kernels.cycle_vertices, face_vertices, complex_.ev)
+        vertex_xy = _pairs(watch, *complex_.hand_over("vx", "vy"))
+        vertex_error = _pairs(watch, *complex_.hand_over("dx", "dy"))
     with watch.stage("affine pieces"):
-        face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made)
+        face_affine_piece = affine_pieces(maps, level.group, pattern, level.window, made, watch)
         weight, bias, weight_error, bias_error = _coefficients(maps, level, made, watch)
-    made.finish(pattern)
     return Partition(
         domain=domain,
-        vertex_xy=_frozen(np.stack([complex_.vx, complex_.vy], axis=1)),
-        vertex_error=_frozen(np.stack([complex_.dx, complex_.dy], axis=1)),
+        vertex_xy=_frozen(vertex_xy),
+        vertex_error=_frozen(vertex_error),
         vertex_exact=ExactVertices(made),
         edge_vertices=_frozen(complex_.ev),
         edge_faces=_frozen(complex_.ef),
@@ -81,16 +87,31 @@ def output_maps(level: Level, watch: Watch) -> Maps:
 
 def _patterns(n_faces: int, n_units: int, made: Provenance, watch: Watch) -> ByteArray:
     pattern = np.empty((n_faces, n_units), dtype=np.uint8)
-    ancestor = np.arange(n_faces, dtype=INDEX)
-    offset = n_units
-    for parents, pieces in zip(reversed(made.parents), reversed(made.pieces), strict=True):
-        offset -= pieces.shape[1]
-        watch.call(n_faces, _FACES, kernels.gather_patterns, offset, pieces, ancestor, pattern)
-        ancestor = parents[ancestor]
+
+    def work(begin: int, end: int) -> None:
+        ancestor = np.arange(begin, end, dtype=INDEX)
+        offset = n_units
+        for parents, pieces in zip(reversed(made.parents), reversed(made.pieces), strict=True):
+            offset -= pieces.shape[1]
+            kernels.gather_patterns(offset, pieces, ancestor, pattern[begin:end])
+            ancestor = parents[ancestor]
+
+    watch.run(n_faces, work, max(1, _BLOCK // max(1, n_units)))
     return pattern
 
 
-def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance) -> IntArray:
+def _pairs(watch: Watch, x: FloatArray, y: FloatArray) -> FloatArray:
+    pairs = np.empty((len(x), 2))
+
+    def work(begin: int, end: int) -> None:
+        pairs[begin:end, 0] = x[begin:end]
+        pairs[begin:end, 1] = y[begin:end]
+
+    watch.run(len(x), work, _ITEMS)
+    return pairs
+
+
+def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance, watch: Watch) -> IntArray:
     """The lowest unit that switches across each edge.
 
     Units are in the order of their lines, so the line that made an edge is that of the lowest
@@ -102,7 +123,13 @@ def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance) -> IntA
     for layer, number in zip(made.layers, made.line_number, strict=False):
         cut_unit.append((offset + layer.line_unit[number]).astype(INDEX))
         offset += layer.n_units
-    edge_unit = np.concatenate(cut_unit)[complex_.edge_line]
+    unit_of = np.concatenate(cut_unit)
+    (edge_unit,) = complex_.hand_over("edge_line")
+
+    def work(begin: int, end: int) -> None:
+        edge_unit[begin:end] = unit_of[edge_unit[begin:end]]
+
+    watch.run(len(edge_unit), work, _ITEMS)
     if any(layer.has_false_lines for layer in made.layers):
         is_doubtful = np.repeat(
             [layer.has_false_lines for layer in made.layers],

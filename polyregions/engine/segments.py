@@ -190,7 +190,8 @@ class Selection(Switching):
         wins = np.zeros((len(pieces), self.n_units * self._most), dtype=np.int16)
         for place, won in ((self._second, above), (self._first, ~above)):
             np.add.at(wins.T, self._unit * self._most + place, won.T)
-        return wins.reshape(-1, self.n_units, self._most).argmax(axis=2).astype(np.uint8)
+        wins = wins.reshape(len(pieces), self.n_units, self._most)
+        return wins.argmax(axis=2).astype(np.uint8)
 
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         state = np.zeros((len(pieces), len(self.slopes)), dtype=np.uint8)

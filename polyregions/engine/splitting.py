@@ -2,7 +2,8 @@
 
 Every pass runs over ranges of faces or edges in several threads; between the passes, what float64
 left open is decided in integers (see `polyregions.engine.deciding`). With all signs and orders
-known the rest is bookkeeping on integers.
+known the rest is bookkeeping on integers. A layer that is done in a moment, and has nothing left
+open, goes through the same passes in one compiled call.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from polyregions.engine import kernels
-from polyregions.engine.complex import INDEX, Complex, indices, offsets
+from polyregions.engine.complex import INDEX, Complex, indices, longer, offsets
 from polyregions.engine.deciding import (
     Entries,
     Items,
@@ -25,6 +26,7 @@ from polyregions.engine.deciding import (
 )
 from polyregions.engine.dissolve import dissolve
 from polyregions.engine.exactly import Provenance
+from polyregions.engine.layers import Layer
 from polyregions.engine.maps import Level, Split, Window
 from polyregions.engine.watch import Watch
 from polyregions.network import ByteArray, FloatArray, IntArray
@@ -36,6 +38,36 @@ _BLOCKS_AT_ONCE = 64
 _FACES, _EDGES = 2048, 4096  # a thread takes so many at a time
 _FACES_OF_PROGRAM = 16  # a program's steps go through so many at a time, or more
 _MANY = 200  # lines with more crossings than are found in a moment, if all are in one face
+_MOMENT = 1 << 18  # pairs of lines that may cross, or coefficients, that take no longer
+
+
+def is_short(old: Complex, layer: Layer) -> bool:
+    """Whether a layer is done in a moment, so that calls of kernels would take most of it."""
+    is_small = old.n_faces <= _FACES and layer.n_lines <= _MANY and layer.is_dense
+    return is_small and old.n_faces * max(layer.n_lines**2, layer.width) <= _MOMENT
+
+
+def split_at_once(
+    old: Complex, level: Level, made: Provenance, watch: Watch
+) -> tuple[Complex, Split] | None:
+    """Subdivide every face by the lines of a layer; None where float64 leaves anything open."""
+    layer, maps = level.layer, level.all_maps()
+    done = kernels.split_at_once(
+        maps.columns, maps.eab, maps.ec, level.group, layer.line_value, layer.line_breakpoint,
+        layer.member_offsets, layer.member_unit, layer.member_sign, old.face_start, old.half_edges,
+        old.ev, old.ef, old.edge_line, *old.vertices, made.vertex_lines, *level.window.inverse,
+        layer.width, made.n_lines, watch.crew.stop,
+    )  # fmt: skip
+    if done is None:
+        return None
+    n_decisions, *arrays, entry_face, vertex_lines = done
+    new, parts = Complex(*arrays[:9]), Split(*arrays[9:])
+    watch.tally.float64 += n_decisions
+    made.vertex_lines = vertex_lines
+    made.add_cuts(entry_face, parts.entry_line)
+    made.parents.append(parts.parent)
+    made.pieces.append(parts.pieces)
+    return new, parts
 
 
 @dataclass
@@ -106,7 +138,7 @@ def settle_signs(
     width = np.repeat(keep, corners[entries.face])
     face = entries.face[keep]
     n_cutting = np.bincount(face, minlength=old.n_faces)
-    return Entries(
+    known.entries = Entries(
         offsets(n_cutting),
         entries.line[keep],
         face,
@@ -114,6 +146,7 @@ def settle_signs(
         offsets(n_cutting * corners),
         entries.signs[width],
     )
+    return known.entries
 
 
 @dataclass
@@ -160,8 +193,8 @@ def cross_edges(
     per_edge(kernels.number_groups, items.start, items.tied, items.group, n_groups)
     group_start = offsets(n_groups)
     n_new = int(group_start[-1])
-    vertices = tuple(np.concatenate([v, np.empty(n_new)]) for v in old.vertices)
-    made.vertex_lines = np.concatenate([made.vertex_lines, indices(n_new, 2)])
+    vertices = tuple(longer(v, n_new) for v in old.vertices)
+    made.vertex_lines = longer(made.vertex_lines, n_new)
     concurrent = np.zeros(old.n_vertices + n_new, dtype=np.bool_)
     per_edge(
         kernels.edge_vertices, old.ev, old.ef, old.edge_line, entries.start, items.start,
@@ -276,8 +309,9 @@ def build(
     n_on_edges = int(edges.group_start[-1])
     n_edges = old.n_edges + n_on_edges + int(segment_start[-1])
     n_inner, n_children = int(inner_start[-1]), int(child_start[-1])
-    vertices = tuple(np.concatenate([v, np.empty(n_inner)]) for v in edges.vertices)
-    made.vertex_lines = np.concatenate([made.vertex_lines, indices(n_inner, 2)])
+    vertices = tuple(longer(v, n_inner) for v in edges.vertices)
+    edges.vertices = vertices  # lets go of the shorter ones
+    made.vertex_lines = longer(made.vertex_lines, n_inner)
     concurrent = np.zeros(len(vertices[0]), dtype=np.bool_)
     vx, vy, dx, dy = vertices
     new = Complex(
@@ -286,7 +320,7 @@ def build(
         dx,
         dy,
         ev=indices(n_edges, 2),
-        ef=np.full((n_edges, 2), -1, dtype=INDEX),
+        ef=indices(n_edges, 2),
         edge_line=indices(n_edges),
         face_start=indices(n_children + 1),
         half_edges=indices(int(side_start[-1])),
@@ -303,7 +337,7 @@ def build(
     )
     watch.call(
         old.n_edges, _EDGES, kernels.split_edges, old.ev, old.ef, old.edge_line, edges.group_start,
-        old.n_vertices, new.ev, new.edge_line,
+        old.n_vertices, new.ev, new.ef, new.edge_line,
     )  # fmt: skip
     crossings = chords.crossings
     is_long = len(entries.line) > _MANY

@@ -22,9 +22,11 @@ from polyregions.engine.splitting import (
     classify,
     cross_edges,
     find_chords,
+    is_short,
     settle_signs,
+    split_at_once,
 )
-from polyregions.engine.watch import Watch
+from polyregions.engine.watch import ALL_PASSES, Watch
 from polyregions.network import Network
 from polyregions.partition import Partition
 from polyregions.progress import Reporter
@@ -112,18 +114,18 @@ def _subdivide(network: Network, domain: Domain, watch: Watch) -> Partition:
     complex_, vertex_lines = complexes.start(domain)
     made = Provenance(network, layers, domain, vertex_lines)
     level = Level.first(layers[0], window)
-    levels = [level]
+    held = level.nbytes
     for number, layer in enumerate(layers[:-1]):
         watch.layer, watch.layer_name, watch.n_faces = number, _name(layer), complex_.n_faces
         complex_, split = _split(complex_, level, number, made, watch)
         watch.counts.append(complex_.n_faces)
         watch.report(1.0)
-        held = sum(other.nbytes for other in levels)
         is_last = number + 2 == len(layers)
         room = 1 << 62 if is_last else _MAPS_ROOM - held
         level = Level.behind(level, split, layers[number + 1], room=room)
-        levels.append(level)
-        watch.held = complex_.nbytes + made.nbytes + held + level.nbytes
+        del split  # the level holds it as long as it is needed
+        held += level.nbytes
+        watch.held = complex_.nbytes + made.nbytes + held
     return finish(complex_, level, network, domain, made, watch)
 
 
@@ -131,6 +133,12 @@ def _split(
     old: Complex, level: Level, number: int, made: Provenance, watch: Watch
 ) -> tuple[Complex, Split]:
     """Subdivide every face by the lines of a layer."""
+    if is_short(old, level.layer):
+        with watch.stage(ALL_PASSES):
+            done = split_at_once(old, level, made, watch)
+        if done:
+            watch.check_faces(done[0].n_faces)
+            return done
     with watch.stage("maps and signs"):
         known = classify(old, level, level.window, watch)
         entries = settle_signs(old, number, known, made, watch)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,9 +13,27 @@ from polyregions.errors import LimitError
 from polyregions.limits import default_memory
 from polyregions.progress import Progress, Reporter
 
-# The passes of a layer, each taken for as long as any other.
+# Bytes for which nobody asks how much memory there is.
 _LITTLE = 1 << 24
-PASSES = ("maps and signs", "edges", "chords", "faces")
+# The passes of a layer, each taken for as long as any other.
+_PASSES = ("maps and signs", "edges", "chords", "faces")
+# A layer that is done in a moment.
+ALL_PASSES = "all passes at once"
+
+
+class Stage:
+    """A context in which a `Watch` adds time to one of its stages."""
+
+    def __init__(self, watch: Watch, name: str) -> None:
+        self._watch, self._name = watch, name
+
+    def __enter__(self) -> None:
+        self._begin = time.perf_counter()
+        self._watch.begin(self._name)
+
+    def __exit__(self, *exc_info: object) -> None:
+        seconds, name = self._watch.seconds, self._name
+        seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - self._begin
 
 
 @dataclass
@@ -60,18 +77,16 @@ class Watch:
     began: float = field(default_factory=time.perf_counter)
     # What is done of all that is counted, where that is done in blocks; else None.
     share: float | None = None
-    _stage: str = PASSES[0]
+    _stage: str = ALL_PASSES
 
-    @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
-        """Add the time spent inside to a stage."""
-        begin = time.perf_counter()
-        self._stage = name
+    def stage(self, name: str) -> Stage:
+        """Add the time spent inside a ``with`` block to a stage."""
+        return Stage(self, name)
+
+    def begin(self, stage: str) -> None:
+        """Say that a stage begins."""
+        self._stage = stage
         self.report(0.0)
-        try:
-            yield
-        finally:
-            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - begin
 
     def run(
         self, n: int, work: Callable[[int, int], None], grain: int, *, is_long: bool = False
@@ -98,8 +113,10 @@ class Watch:
         """Say that a part of the present stage is done."""
         if self.share is not None:
             self.reporter.update(self._event("counting", int(self.share * 1e6), 10**6))
-        elif self._stage in PASSES:
-            share = (PASSES.index(self._stage) + done) / len(PASSES)
+        elif self._stage == ALL_PASSES:
+            self.reporter.update(self._event("layer", int(done * self.n_faces), self.n_faces))
+        elif self._stage in _PASSES:
+            share = (_PASSES.index(self._stage) + done) / len(_PASSES)
             self.reporter.update(self._event("layer", int(share * self.n_faces), self.n_faces))
         else:
             self.reporter.update(self._event(self._stage, int(done * 1e6), 10**6))

@@ -92,6 +92,28 @@ def read(path: str | PathLike[str]) -> Arrays:
             return _read_members(archive, where)
 
 
+def read_one(path: str | PathLike[str]) -> NDArray[Any]:
+    """Read an ``.npy`` file, with the same care.
+
+    Raises
+    ------
+    FormatError
+        If the file is no plain array, is damaged, or holds pickled objects.
+    OSError
+        If the file cannot be read.
+    """
+    where = fspath(path)
+    with open(path, "rb") as file:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        try:
+            return _read_array(file, size)
+        except FormatError as error:
+            raise FormatError(f"{where}: the array {error}") from error
+        except Exception as error:  # numpy raises many kinds for damaged data
+            raise FormatError(f"{where} is not an .npy file, or is damaged") from error
+
+
 def _read_members(archive: zipfile.ZipFile, where: str) -> Arrays:
     members = archive.infolist()
     if sum(member.file_size for member in members) > MAX_BYTES:

@@ -6,6 +6,9 @@ For all others it is the bytes of the integers of their triples (two's complemen
 significant byte first, as few bytes as hold the number and its sign) one after the other, with
 offsets.
 
+A partition with a slice has version 3, and holds the network's steps and what
+`polyregions.formats.slices` says; without one it has version 2.
+
 Activation patterns take one bit for each unit of a face, or more where units have more than two
 pieces: plane p of `face_pattern_bits` holds bit p of every piece, eight units to a byte. With
 ReLUs ``numpy.unpackbits(face_pattern_bits[0], axis=1, count=len(unit_layer))`` is `face_pattern`.
@@ -26,7 +29,7 @@ from polyregions import cycles
 from polyregions.domain import Domain
 from polyregions.errors import FormatError
 from polyregions.exact import Triple
-from polyregions.formats import arrays, provenance
+from polyregions.formats import arrays, provenance, slices
 from polyregions.formats.arrays import Arrays
 from polyregions.network import ByteArray, FloatArray, IntArray
 from polyregions.patterns import first_difference
@@ -35,7 +38,8 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition
 
 SCHEMA = "polyregions.partition"
-VERSION = 2
+VERSION = 3
+_VERSION_WITHOUT_SLICE = 2
 
 # What a file holds besides the schema, its version and the engine: dtype and shape of each array.
 # A letter is a length that all arrays agree on.
@@ -80,7 +84,9 @@ def write(path: str | PathLike[str], part: Partition) -> None:
     }
     contents: Arrays = {
         "schema": np.array(SCHEMA, dtype="<U"),
-        "schema_version": np.array(VERSION, dtype="<i8"),
+        "schema_version": np.array(
+            _VERSION_WITHOUT_SLICE if part.slice is None else VERSION, dtype="<i8"
+        ),
         "engine": np.array(part.engine, dtype="<U"),
         "decision_arithmetic": np.array(" ".join(part.decisions), dtype="<U"),
     }
@@ -92,6 +98,10 @@ def write(path: str | PathLike[str], part: Partition) -> None:
         contents |= {"vertex_bytes": data, "vertex_offsets": offsets}
     else:
         contents |= provenance.encode(made)
+    if part.slice is not None:
+        assert part.network is not None
+        network = part.slice.restrict(part.network)
+        contents |= provenance.encode_network(network) | slices.encode(part)
     arrays.write(path, contents)
 
 
@@ -167,12 +177,18 @@ def _partition_arguments(contents: Arrays) -> dict[str, Any]:
     contents["face_pattern"] = _unpack(bits, len(contents["unit_layer"]))
     _check_faces(contents)
     _check_edges(contents)
+    network = provenance.decode_network(contents) if "step_kind" in contents else None
+    plane: dict[str, Any] = {}
+    if slices.is_in(contents):
+        assert network is not None  # the names of all arrays were checked
+        plane = slices.decode(contents, network)
     vertex_exact: Sequence[Triple]
     if "vertex_bytes" in contents:
         vertex_exact = _decode(contents.pop("vertex_bytes"), contents.pop("vertex_offsets"))
         _check_vertices(contents["vertex_xy"], contents["vertex_error"], vertex_exact)
     else:
-        vertex_exact = provenance.decode(contents, domain)
+        assert network is not None
+        vertex_exact = provenance.decode(contents, domain, network)
     arithmetic = _text(contents, "decision_arithmetic").split()
     engine = _text(contents, "engine")
     count = contents.pop("decision_count").tolist()
@@ -182,6 +198,7 @@ def _partition_arguments(contents: Arrays) -> dict[str, Any]:
         raise FormatError("decision_count does not count the decisions of each arithmetic")
     return {
         **contents,
+        **plane,
         "domain": domain,
         "vertex_exact": vertex_exact,
         "engine": engine,
@@ -192,10 +209,13 @@ def _partition_arguments(contents: Arrays) -> dict[str, Any]:
 def _check_arrays(contents: Arrays) -> None:
     """Names, dtypes and shapes, and that numbers are finite."""
     schema = _ARRAYS | (_INTEGERS if "vertex_bytes" in contents else provenance.ARRAYS)
-    texts = _TEXTS if "vertex_bytes" in contents else (*_TEXTS, *provenance.TEXTS)
+    texts: tuple[str, ...] = _TEXTS
+    if is_sliced := slices.is_in(contents):
+        schema = schema | slices.ARRAYS
+        texts = (*texts, *slices.TEXTS)
     names = {*schema, *texts, "schema_version"}
-    if "vertex_bytes" not in contents:
-        names |= provenance.step_arrays(contents)
+    if is_sliced or "vertex_bytes" not in contents:
+        names |= {*provenance.TEXTS, *provenance.step_arrays(contents)}
     if missing := sorted(names - contents.keys()):
         raise FormatError(f"it lacks {', '.join(missing)}")
     if unknown := sorted(contents.keys() - names):

@@ -75,10 +75,22 @@ def of(part: Partition) -> Provenance | None:
     # Somebody may have put together a partition from parts of others.
     fits = (
         pattern is not None
+        and _is_of_the_slice(made, part)
         and made.domain.xy.tobytes() == part.domain.xy.tobytes()
         and (pattern is part.face_pattern or np.array_equal(pattern, part.face_pattern))
     )
     return made if fits else None
+
+
+def _is_of_the_slice(made: Provenance, part: Partition) -> bool:
+    """Whether the network that was partitioned is that of the partition on its slice, if any."""
+    if part.slice is None or part.network is None:
+        return True
+    networks = made.network, part.slice.restrict(part.network)
+    ours, theirs = map(encode_network, networks)
+    return ours.keys() == theirs.keys() and all(
+        np.array_equal(ours[name], theirs[name]) for name in ours
+    )
 
 
 # -- writing -----------------------------------------------------------------------------------
@@ -86,14 +98,7 @@ def of(part: Partition) -> Provenance | None:
 
 def encode(made: Provenance) -> Arrays:
     """Arrays from which `decode` makes the same exact vertices."""
-    steps = made.network.steps
-    contents: Arrays = {
-        "step_kind": np.array(" ".join(_kind(step) for step in steps), dtype="<U"),
-        "step_name": np.array([step.name for step in steps], dtype="<U"),
-    }
-    for i, step in enumerate(steps):
-        for name in _STEPS[_kind(step)][1]:
-            contents[f"step_{i}_{name}"] = np.asarray(getattr(step, name), dtype="<f8")
+    contents = encode_network(made.network)
     lines = [_line_number(layer)[n] for layer, n in _by_layer(made)]
     arrays = {
         "vertex_lines": made.vertex_lines,
@@ -105,6 +110,19 @@ def encode(made: Provenance) -> Arrays:
     }
     for name, (dtype, _) in ARRAYS.items():
         contents[name] = np.asarray(arrays[name], dtype=dtype)
+    return contents
+
+
+def encode_network(network: Network) -> Arrays:
+    """Arrays from which `decode_network` makes the same network."""
+    steps = network.steps
+    contents: Arrays = {
+        "step_kind": np.array(" ".join(_kind(step) for step in steps), dtype="<U"),
+        "step_name": np.array([step.name for step in steps], dtype="<U"),
+    }
+    for i, step in enumerate(steps):
+        for name in _STEPS[_kind(step)][1]:
+            contents[f"step_{i}_{name}"] = np.asarray(getattr(step, name), dtype="<f8")
     return contents
 
 
@@ -150,7 +168,7 @@ def step_arrays(contents: Arrays) -> set[str]:
 # -- reading -----------------------------------------------------------------------------------
 
 
-def decode(contents: Arrays, domain: Domain) -> ExactVertices:
+def decode(contents: Arrays, domain: Domain, network: Network) -> ExactVertices:
     """Make the exact vertices from what `encode` wrote, and from the arrays of the partition.
 
     Takes its arrays out of `contents`. What can be checked cheaply is: shapes and ranges, the
@@ -163,9 +181,7 @@ def decode(contents: Arrays, domain: Domain) -> ExactVertices:
     FormatError
         If anything contradicts another.
     """
-    network = _network(contents)
     arrays = {name: contents.pop(name) for name in ARRAYS}
-    _check_network(network, contents)
     depth = len(network.activations)
     starts = _split("layer_face", arrays["layer_face_start"], arrays["layer_face_offsets"], depth)
     faces = _split("cut", arrays["cut_face"], arrays["cut_offsets"], depth)
@@ -201,6 +217,19 @@ def _kinds(contents: Arrays) -> list[str]:
     except ValueError:  # not Unicode
         pass
     raise FormatError("step_kind is not a text, or missing")
+
+
+def decode_network(contents: Arrays) -> Network:
+    """Take what `encode_network` wrote out of the `contents` of a partition's file.
+
+    Raises
+    ------
+    FormatError
+        If it is no network with 2 inputs and the partition's units and outputs.
+    """
+    network = _network(contents)
+    _check_network(network, contents)
+    return network
 
 
 def _network(contents: Arrays) -> Network:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Sequence
-from math import prod
 from typing import Any
 
 from polyregions.lower.arrays import lower_arrays
@@ -14,27 +11,32 @@ from polyregions.network import Network
 __all__ = ["lower"]
 
 
-def lower(model: Any, *, input_shape: Sequence[int] | None = None) -> Network:
+def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
     """Lower a model once, for many calls.
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
+    model : torch.nn.Module, ExportedProgram, ONNX, list of arrays, estimator, NNet or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
-        A `Network` is returned as it is.
-    input_shape : sequence of int, optional
-        Shape of one input, such as ``(1, 28, 28)`` for pictures, without the axis of a batch.
-        The network takes its entries in C order. Unless told, it is the model's own attribute
-        ``input_shape``, or what its first `nn.Linear` takes, or 2 numbers; a program or a list of
-        arrays says it itself.
+        An ONNX model is an ``onnx.ModelProto`` or the path of an ``.onnx`` file; it is taken as
+        what it makes of one input, in a batch of one if it has an axis for batches.
+        An estimator is a fitted ``MLPRegressor`` or ``MLPClassifier`` of scikit-learn, or a
+        ``Pipeline`` that ends in one and scales its inputs before. An ``NNet`` is what
+        `load_model` makes of an ``.nnet`` file. A `Network` is returned as it is.
+    shape : tuple of int, optional
+        The shape of one input of a torch module, without the axis of a batch, such as
+        ``(1, 28, 28)`` for pictures. The network takes its entries in C order. Unless told, it is
+        the module's own attribute ``input_shape``, or what its first `nn.Linear` takes, or 2
+        numbers; everything else says it itself.
 
     Returns
     -------
     Network
         The coefficients are the model's own, read exactly. What had to be rounded to float64
-        (the factor of a batch norm) is listed in `Network.notes`.
+        (the factor of a batch norm) or was left out (a softmax at the end) is listed in
+        `Network.notes`.
 
     Raises
     ------
@@ -42,7 +44,8 @@ def lower(model: Any, *, input_shape: Sequence[int] | None = None) -> Network:
         If an operation of the model is not piecewise linear, or not known.
     ValueError
         If weights are NaN or infinite, shapes do not chain, a dropout or batch norm is in train
-        mode, or the model takes no input of `input_shape`, or of any that could be guessed.
+        mode, an estimator is not fitted, or the model takes no input of `shape`, or of any that
+        could be guessed.
     LoweringError
         If the result differs from the model's own forward by more than rounding can explain.
 
@@ -53,15 +56,23 @@ def lower(model: Any, *, input_shape: Sequence[int] | None = None) -> Network:
     <Network 2-2-1, 2 units>
     """
     kind = kind_of(model)
-    shape = None if input_shape is None else tuple(map(operator.index, input_shape))
-    if kind == "torch":
-        from polyregions.lower.torch import lower_torch
+    if kind == "network":
+        network: Network = model
+        return network
+    if kind == "arrays":
+        return lower_arrays(model)
+    if kind == "nnet":
+        from polyregions.lower.nnet import lower_nnet
 
-        return lower_torch(model, shape)
-    network: Network = model if kind == "network" else lower_arrays(model)
-    if shape is not None and prod(shape) != network.n_inputs:
-        raise ValueError(
-            f"input_shape {shape} has {prod(shape)} entries, but the model takes "
-            f"{network.n_inputs} inputs"
-        )
-    return network
+        return lower_nnet(model)
+    if kind == "sklearn":
+        from polyregions.lower.sklearn import lower_sklearn
+
+        return lower_sklearn(model)
+    if kind == "onnx":
+        from polyregions.lower.onnx import lower_onnx
+
+        return lower_onnx(model)
+    from polyregions.lower.torch import lower_torch
+
+    return lower_torch(model, shape)

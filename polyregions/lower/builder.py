@@ -82,6 +82,8 @@ class Builder:
     ----------
     notes : list of str
         What had to be rounded.
+    kept : dict of int to int
+        After `finish`: which values the network has, and their numbers there.
 
     Examples
     --------
@@ -98,6 +100,7 @@ class Builder:
     def __init__(self, n_inputs: int) -> None:
         self.n_inputs = n_inputs
         self.notes: list[str] = []
+        self.kept: dict[int, int] = {}
         self._steps: list[Step] = []
         self._sources: list[tuple[int, ...]] = []
 
@@ -245,6 +248,20 @@ class Builder:
         magnitude = None if term_magnitude is None else _filled(term_magnitude, shape)
         step = Scale(_filled(factor, shape), _filled(term, shape), name, magnitude)
         return self.step(step, x, shape=shape)
+
+    def plus(self, x: Signal, term: ArrayLike, *, name: str = "sum") -> Signal:
+        """``x + term``, entry by entry; shapes are broadcast, that of `x` as well.
+
+        After a product without a bias it makes one step of both, since that is how some formats
+        write a layer with a bias.
+        """
+        term = exact_float64(term, f"a constant of {name}")
+        shape = np.broadcast_shapes(x.shape, term.shape)
+        step = self._steps[x.value - 1] if x.value else None
+        if shape != x.shape or not isinstance(step, Affine) or step.bias.any():
+            return self.scale(x, 1.0, term, name=name)
+        sources = (Signal(v, (self._width(v),)) for v in self._sources[x.value - 1])
+        return self.step(Affine(step.weight, _filled(term, shape), name), *sources, shape=shape)
 
     def linear(
         self, x: Signal, weight: ArrayLike, bias: ArrayLike | None = None, *, name: str = "linear"
@@ -616,7 +633,7 @@ class Builder:
             if value in needed:
                 needed.update(self._sources[value - 1])
         kept = sorted(needed | {0})
-        number = {value: i for i, value in enumerate(kept)}
+        number = self.kept = {value: i for i, value in enumerate(kept)}
         return Network(
             tuple(self._steps[value - 1] for value in kept[1:]),
             self.n_inputs,

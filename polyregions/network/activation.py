@@ -65,7 +65,7 @@ class Activation(Frozen):
         if not self._is_shared or not self.n_inputs:
             return super().__reduce__()
         rows = self.breakpoints[0], self.slopes[0], self.intercepts[0]
-        return piecewise_linear, (self.n_inputs, *rows, self.name)
+        return _shared, (self.n_inputs, *rows, self.name)
 
     @property
     def n_inputs(self) -> int:
@@ -167,7 +167,12 @@ def piecewise_linear(
         )
     bends = (s[1:] != s[:-1]) | (c[1:] != c[:-1])
     keep = np.concatenate([[True], bends])
-    t, s, c = (np.broadcast_to(row, (width, len(row))) for row in (t[bends], s[keep], c[keep]))
+    return _shared(width, t[bends], s[keep], c[keep], name)
+
+
+def _shared(width: int, t: FloatArray, s: FloatArray, c: FloatArray, name: str) -> Activation:
+    """The activation of units that all have the given pieces, which are held once."""
+    t, s, c = (np.broadcast_to(row, (width, len(row))) for row in (t, s, c))
     return Activation(t, s, c, name)
 
 

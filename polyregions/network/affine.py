@@ -65,6 +65,12 @@ class AffineStep(Frozen, ABC):
     def entries(self) -> FloatArray:
         """The numbers that A is made of, besides 0, in any shape."""
 
+    @cached_property
+    def smallest_entry(self) -> float:
+        """The smallest absolute value of an entry that is not 0; inf if there is none."""
+        size = np.abs(self.entries)
+        return float(size.min(where=size > 0, initial=np.inf))
+
     @property
     @abstractmethod
     def n_roundings(self) -> int:

@@ -138,11 +138,11 @@ class Convolution(AffineStep):
 
     def _forward(self, x: FloatArray, weight: FloatArray) -> FloatArray:
         _, g, out, into = weight.shape
-        source = x.reshape(-1, g, into, *self.shape)
+        source = x.reshape(prod(x.shape[:-1]), g, into, *self.shape)
         total = np.zeros((len(source), g, out, *self.out_shape))
         for tap, outputs, inputs in self._taps():
             taken = source[inputs]
-            flat = taken.reshape(*taken.shape[:3], -1)
+            flat = taken.reshape(*taken.shape[:3], prod(taken.shape[3:]))
             total[outputs] += (weight[tap] @ flat).reshape(len(source), g, out, *taken.shape[3:])
         return total.reshape(*x.shape[:-1], self.n_outputs)
 
@@ -154,11 +154,11 @@ class Convolution(AffineStep):
 
     def _backward(self, gradient: FloatArray, weight: FloatArray) -> FloatArray:
         _, g, out, into = weight.shape
-        source = gradient.reshape(-1, g, out, *self.out_shape)
+        source = gradient.reshape(prod(gradient.shape[:-1]), g, out, *self.out_shape)
         total = np.zeros((len(source), g, into, *self.shape))
         for tap, outputs, inputs in self._taps():
             taken = source[outputs]
-            flat = taken.reshape(*taken.shape[:3], -1)
+            flat = taken.reshape(*taken.shape[:3], prod(taken.shape[3:]))
             total[inputs] += (np.swapaxes(weight[tap], -1, -2) @ flat).reshape(
                 len(source), g, into, *taken.shape[3:]
             )
@@ -170,17 +170,17 @@ class Convolution(AffineStep):
         run = channel // (len(self.bias) // self.groups)
         into = self.weight.shape[1]
         taken_channel = run[:, None] * into + np.arange(into)
-        columns = taken_channel.reshape(-1, into, *[1] * n_axes)
+        columns = taken_channel.reshape(len(outputs), into, *[1] * n_axes)
         inside = np.ones(columns.shape, dtype=np.bool_)
         for axis, at in enumerate(position):
             k = kernel[axis]
             shift = np.arange(k) * self.dilation[axis] - self.padding[axis][0]
             where = at[:, None] * self.stride[axis] + shift
-            where = where.reshape(-1, 1, *(k if a == axis else 1 for a in range(n_axes)))
+            where = where.reshape(len(outputs), 1, *(k if a == axis else 1 for a in range(n_axes)))
             inside = inside & (where >= 0) & (where < self.shape[axis])
             columns = columns * self.shape[axis] + where
         values = self.weight[channel]
         some = np.broadcast_to(inside, values.shape) & (values != 0)
-        counts = some.reshape(len(outputs), -1).sum(axis=1)
+        counts = some.sum(axis=tuple(range(1, some.ndim)))
         columns = np.broadcast_to(columns, values.shape)[some]
         return Rows(np.concatenate([[0], np.cumsum(counts)]), columns, values[some])

@@ -43,7 +43,7 @@ class Network(Frozen):
     n_inputs : int
         Dimension of the input.
     notes : tuple of str
-        What lowering had to round, if anything.
+        What lowering had to round or leave out, if anything.
     sources : tuple of tuple of int
         For each step the values that it takes, one after the other as one long vector. Unless
         told, the steps are a chain: step i takes value i.

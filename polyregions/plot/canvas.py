@@ -16,6 +16,7 @@ from matplotlib.patches import Polygon
 
 from polyregions.ink import ink_share
 from polyregions.network import FloatArray, IntArray
+from polyregions.plot import chart
 from polyregions.plot.artists import Faces, Lines
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from polyregions.domain import Domain
     from polyregions.partition import Partition
+    from polyregions.slice import Slice
 
 ColorMap: TypeAlias = str | Colormap
 
@@ -83,14 +85,15 @@ def panel_size(domain: Domain, side: float) -> tuple[float, float]:
     return side * float(stretch), side / float(stretch)
 
 
-def frame(ax: Axes, domain: Domain) -> None:
-    """Make the axes show exactly the domain, undistorted."""
+def frame(ax: Axes, domain: Domain, plane: Slice | None = None) -> None:
+    """Make the axes show exactly the domain, undistorted, and name its coordinates."""
     xmin, ymin, xmax, ymax = domain.bounds
     ax.set_xlim(xmin, xmax)
     ax.set_ylim(ymin, ymax)
     ax.set_aspect("equal")
-    ax.set_xlabel("$x_1$")
-    ax.set_ylabel("$x_2$")
+    across, up = chart.axis_names(plane)
+    ax.set_xlabel(across)
+    ax.set_ylabel(up)
 
 
 def as_pixels(ax: Axes, part: Partition, rasterized: bool | None) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colorbar import Colorbar
@@ -16,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from polyregions.colors import SizeScale, slope_colors, slope_sizes
 from polyregions.network import FloatArray, IntArray
-from polyregions.plot import canvas, keys
+from polyregions.plot import canvas, chart, keys
 from polyregions.plot.artists import Faces
 from polyregions.plot.bands import cut_into_bands, vertex_values
 from polyregions.plot.canvas import ColorMap
@@ -46,6 +47,8 @@ class PartitionArtists:
         What explains the colours.
     line_key : Legend or None
         What explains the lines.
+    marks : tuple of artists
+        The data points of a slice, and their names.
     """
 
     ax: Axes
@@ -54,6 +57,7 @@ class PartitionArtists:
     lines: LineCollection | None
     color_key: AnchoredOffsetbox | Colorbar | Legend | None
     line_key: Legend | None
+    marks: tuple[Artist, ...] = ()
 
 
 def partition(
@@ -134,7 +138,7 @@ def partition(
     numbers = _check(part, color, lines, cmap, linewidth)
     output = canvas.check_output(part, output)
     ax = canvas.new_axes(ax, part.domain)
-    canvas.frame(ax, part.domain)
+    canvas.frame(ax, part.domain, part.slice)
     if key is None:
         key = len(ax.figure.axes) == 1
     pixels = canvas.as_pixels(ax, part, rasterized)
@@ -152,7 +156,9 @@ def partition(
         scale = SizeScale.of(slope_sizes(part.face_weight, output=output))
         colors = slope_colors(part.face_weight, output=output, scale=scale)
         faces, seams = canvas.draw_faces(ax, part, colors=colors, rasterized=pixels)
-        color_key = keys.slope_wheel(ax, scale) if key else None
+        color_key = (
+            keys.slope_wheel(ax, scale, names=chart.wheel_names(part.slice)) if key else None
+        )
     elif color == "value":
         faces = draw_values(ax, part, output, cmap or canvas.BRIGHT, rasterized=pixels)
         color_key = keys.colorbar(ax, faces, "output") if key else None
@@ -171,7 +177,8 @@ def partition(
     if key and lines == "layer" and len(layers) > 1:
         strokes = [_stroke(part, n, width) for n in layers]
         line_key = keys.line_legend(ax, layers, *zip(*strokes, strict=True))
-    return PartitionArtists(ax, faces, seams, drawn, color_key, line_key)
+    marks = chart.draw_marks(ax, part.domain, part.slice)
+    return PartitionArtists(ax, faces, seams, drawn, color_key, line_key, marks)
 
 
 def draw_values(

@@ -28,11 +28,15 @@ _PIXELS = 288  # of its image, which is then sharp up to 300 dots per inch
 
 
 def slope_wheel(
-    ax: Axes, scale: SizeScale, *, at: tuple[float, float] = (1.02, 1.0)
+    ax: Axes,
+    scale: SizeScale,
+    *,
+    at: tuple[float, float] = (1.02, 1.0),
+    names: tuple[str, str] = ("$x_1$", "$x_2$"),
 ) -> AnchoredOffsetbox:
     """Put a wheel of all slopes beside the axes: the direction is the hue, the radius the size.
 
-    `at` is where its upper left corner goes, in axes coordinates.
+    `at` is where its upper left corner goes, in axes coordinates; `names` are the coordinates'.
     """
     middle, below = 42.0, 50.0
     box = DrawingArea(2 * middle + 14, below + 2 * _RADIUS + 16)
@@ -44,8 +48,8 @@ def slope_wheel(
     for ring in _RINGS:
         box.add_artist(Circle(center, ring * _RADIUS, fill=False, ec=INK, lw=0.4, alpha=0.6))
     x, y = center
-    box.add_artist(_text(x + _RADIUS + 3, y, "$x_1$", "left", "center"))
-    box.add_artist(_text(x, y + _RADIUS + 3, "$x_2$", "center", "bottom"))
+    box.add_artist(_text(x + _RADIUS + 3, y, names[0], "left", "center"))
+    box.add_artist(_text(x, y + _RADIUS + 3, names[1], "center", "bottom"))
     for i, line in enumerate(["slope on rings", *(f"{scale.size(r):.2g}" for r in _RINGS)]):
         box.add_artist(_text(x, below - 4 - 11.5 * i, line, "center", "top"))
     key = AnchoredOffsetbox(

@@ -10,13 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.image import AxesImage
 
-from polyregions.domain import Domain, as_domain
+from polyregions.api import domain_of
+from polyregions.domain import Domain
 from polyregions.forward import forward_of
 from polyregions.network import FloatArray
 from polyregions.partition import Partition
-from polyregions.plot import canvas, keys
+from polyregions.plot import canvas, chart, keys
 from polyregions.plot.canvas import ColorMap
 from polyregions.plot.faces import draw_values
+from polyregions.slice import Slice
 
 
 def output(
@@ -24,6 +26,7 @@ def output(
     ax: Axes | None = None,
     *,
     domain: Any = None,
+    slice: Slice | None = None,
     resolution: int = 500,
     output: int = 0,
     cmap: ColorMap = "nipy_spectral",
@@ -41,7 +44,9 @@ def output(
         Where to draw; a new figure unless given.
     domain : optional
         Where to sample a model, in any of the forms that `polyregions.partition` takes;
-        ``(-1, 1)`` unless given. A partition has its own.
+        ``(-1, 1)``, or the frame of the slice, unless given. A partition has its own.
+    slice : Slice, optional
+        The plane in which to sample a model with more than two inputs. A partition has its own.
     resolution : int
         Points along each side of the grid, if sampled.
     output : int
@@ -66,7 +71,7 @@ def output(
     ------
     ValueError
         If there is no such output or colour map, `resolution` is below 2, a model is to be drawn
-        exactly, or a domain is given with a partition.
+        exactly, or a domain or slice is given with a partition.
 
     Examples
     --------
@@ -80,14 +85,17 @@ def output(
     _check_resolution(resolution)
     colors = canvas.colormap(cmap)
     if isinstance(part_or_model, Partition):
-        if domain is not None:
-            raise ValueError("a partition is drawn on its own domain; leave `domain` out")
+        if domain is not None or slice is not None:
+            raise ValueError(
+                "a partition is drawn on its own domain; leave `domain` and `slice` out"
+            )
+        slice = part_or_model.slice
         output = canvas.check_output(part_or_model, output)
         area = part_or_model.domain
     else:
         if exact:
             raise ValueError("only a partition can be drawn exactly; call polyregions.partition")
-        area = as_domain((-1, 1) if domain is None else domain)
+        area = domain_of(slice=slice) if domain is None else domain_of(domain, slice)
 
     artist: PolyCollection | AxesImage
     if isinstance(part_or_model, Partition) and exact is not False:
@@ -95,11 +103,12 @@ def output(
         pixels = canvas.as_pixels(ax, part_or_model, rasterized)
         artist = draw_values(ax, part_or_model, output, colors, rasterized=pixels)
     else:
-        values = sample(part_or_model, area, resolution, output)
+        values = sample(part_or_model, area, resolution, output, slice)
         ax = canvas.new_axes(ax, area)
         artist = draw_image(ax, area, values, cmap=colors)
-    canvas.frame(ax, area)
+    canvas.frame(ax, area, slice)
     canvas.draw_outline(ax, area)
+    chart.draw_marks(ax, area, slice)
     if key:
         keys.colorbar(ax, artist, "output")
     return artist
@@ -165,7 +174,7 @@ def gradient_comparison(
     output = canvas.check_output(part, output)
     colors = canvas.colormap(cmap)
     xmin, ymin, xmax, ymax = part.domain.bounds
-    values = sample(part if model is None else model, part.domain, resolution, output)
+    values = sample(part if model is None else model, part.domain, resolution, output, part.slice)
     spacing = (ymax - ymin) / (resolution - 1), (xmax - xmin) / (resolution - 1)
     differences = np.gradient(values, *spacing)[::-1]  # the rows of the image run along x2
 
@@ -180,21 +189,27 @@ def gradient_comparison(
             right, part, values=slopes, cmap=colors, norm=norm, rasterized=pixels
         )
         for ax in (left, right):
-            canvas.frame(ax, part.domain)
+            canvas.frame(ax, part.domain, part.slice)
             canvas.draw_outline(ax, part.domain)
             if axes is None:
                 ax.label_outer()
         canvas.draw_creases(right, part, rasterized=pixels)
         if key:
             bar = left.figure.colorbar(artists[i, 1], ax=[left, right], pad=0.02)
-            bar.ax.set_title(rf"$\partial f/\partial x_{i + 1}$", fontsize="medium")
+            bar.ax.set_title(chart.derivative(part.slice, i), fontsize="medium")
     grid[0, 0].set_title(f"np.gradient, {resolution} x {resolution} points", fontsize="medium")
     plural = "region" if part.n_faces == 1 else "regions"
     grid[0, 1].set_title(f"exact, {part.n_faces:,} {plural}", fontsize="medium")
     return artists
 
 
-def sample(part_or_model: Any, domain: Domain, resolution: int, output: int) -> FloatArray:
+def sample(
+    part_or_model: Any,
+    domain: Domain,
+    resolution: int,
+    output: int,
+    plane: Slice | None = None,
+) -> FloatArray:
     """Values, (resolution, resolution), on a grid over the bounds of the domain, rows along x1.
 
     The first and last points of each row lie on the border. NaN outside a partition's domain.
@@ -206,7 +221,7 @@ def sample(part_or_model: Any, domain: Domain, resolution: int, output: int) -> 
     if isinstance(part_or_model, Partition):
         values = part_or_model(points)
     else:
-        values = forward_of(part_or_model).values(points)
+        values = forward_of(part_or_model, plane).values(points)
     output = canvas.check_index(output, values.shape[1])
     return values[:, output].reshape(resolution, resolution)
 

@@ -12,7 +12,7 @@ from mpl_toolkits.mplot3d.axes3d import Axes3D
 
 from polyregions.colors import SizeScale, slope_colors, slope_sizes
 from polyregions.network import FloatArray
-from polyregions.plot import canvas, keys
+from polyregions.plot import canvas, chart, keys
 from polyregions.plot.bands import vertex_values
 
 if TYPE_CHECKING:
@@ -94,8 +94,9 @@ def surface(
     ax.add_collection3d(facets)
     xmin, ymin, xmax, ymax = part.domain.bounds
     norm = canvas.spread_norm(values)
+    across, up = chart.axis_names(part.slice)
     ax.set(xlim=(xmin, xmax), ylim=(ymin, ymax), zlim=(norm.vmin, norm.vmax))
-    ax.set(xlabel="$x_1$", ylabel="$x_2$", zlabel="output")
+    ax.set(xlabel=across, ylabel=up, zlabel="output")
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_major_locator(MaxNLocator(5))
     sides = np.array([xmax - xmin, ymax - ymin])
@@ -104,7 +105,7 @@ def surface(
     ax.tick_params(axis="z", pad=6.0)
     ax.zaxis.labelpad = 12.0  # past the longest numbers
     if key or (key is None and len(ax.figure.axes) == 1):
-        keys.slope_wheel(ax, scale, at=(-0.1, 1.0))
+        keys.slope_wheel(ax, scale, at=(-0.1, 1.0), names=chart.wheel_names(part.slice))
     return facets
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 import torch
 
@@ -15,13 +17,11 @@ from polyregions.torch_forward import Convention, Model, TorchForward, direction
 __all__ = ["lower_torch"]
 
 
-def lower_torch(model: Model, input_shape: tuple[int, ...] | None = None) -> Network:
+def lower_torch(model: Model, shape: tuple[int, ...] | None = None) -> Network:
     """Lower a torch module or exported program; see `polyregions.lower`."""
-    network = None
-    if isinstance(model, torch.nn.Module) and (input_shape is None or len(input_shape) == 1):
-        network = read_modules(model)
-    if network is None:
-        network, call = capture(model, input_shape)
+    network = read_modules(model) if isinstance(model, torch.nn.Module) else None
+    if network is None or (shape is not None and network.n_inputs != prod(shape)):
+        network, call = capture(model, shape)
     else:
         weight = next(model.parameters())
         call = Convention(weight.dtype, weight.device, (network.n_inputs,))

@@ -36,7 +36,7 @@ _EXPORTING = Lock()
 _BATCH = 7
 
 
-def capture(model: Model, input_shape: tuple[int, ...] | None = None) -> tuple[Network, Convention]:
+def capture(model: Model, shape: tuple[int, ...] | None = None) -> tuple[Network, Convention]:
     """Lower a model by its exported program.
 
     Returns
@@ -44,7 +44,7 @@ def capture(model: Model, input_shape: tuple[int, ...] | None = None) -> tuple[N
     network, call : Network, Convention
         And how the model wants to be called.
     """
-    call = convention(model, input_shape)
+    call = convention(model, shape)
     program = model if isinstance(model, torch.export.ExportedProgram) else _export(model, call)
     if _writes_through_views(program.graph_module):
         program = _decomposed(program, {})
