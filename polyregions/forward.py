@@ -46,6 +46,9 @@ class Sample:
         The coarsest arithmetic that the forward used.
     limitation : str
         What the forward does, or cannot do, where there is no Jacobian.
+    unseen : str
+        What the forward does where its units cannot be told from without; then `preactivation`
+        and `pattern` have no columns.
     """
 
     values: FloatArray
@@ -54,6 +57,7 @@ class Sample:
     pattern: ByteArray
     precision: Precision
     limitation: str = ""
+    unseen: str = ""
 
 
 _Values: TypeAlias = tuple[FloatArray, FloatArray]
@@ -72,7 +76,7 @@ class Forward(Protocol):
         """Values, patterns and, if wanted, Jacobians at representable points."""
 
 
-def forward_of(model: Any, slice: Slice | None = None) -> Forward:
+def forward_of(model: Any, slice: Slice | None = None, network: Network | None = None) -> Forward:
     """The model's own forward, for every kind of model that `polyregions.lower` takes.
 
     Parameters
@@ -80,13 +84,15 @@ def forward_of(model: Any, slice: Slice | None = None) -> Forward:
     model
     slice : Slice, optional
         The plane that points are of; then they are (N, 2).
+    network : Network, optional
+        What the model was lowered to, of all its inputs; it says which units there are.
     """
     if slice is not None:
-        return SlicedForward(_forward_of(model, slice.shape), slice)
-    return _forward_of(model, None)
+        return SlicedForward(_forward_of(model, slice.shape, network), slice)
+    return _forward_of(model, None, network)
 
 
-def _forward_of(model: Any, shape: tuple[int, ...] | None) -> Forward:
+def _forward_of(model: Any, shape: tuple[int, ...] | None, network: Network | None) -> Forward:
     kind = kind_of(model)
     if kind == "network":
         return NetworkForward(model)
@@ -104,7 +110,7 @@ def _forward_of(model: Any, shape: tuple[int, ...] | None) -> Forward:
         return OnnxForward(model)
     from polyregions.torch_forward import TorchForward
 
-    return TorchForward(model, shape=shape)
+    return TorchForward(model, shape=shape, network=network)
 
 
 class SlicedForward:

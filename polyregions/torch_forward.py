@@ -1,277 +1,129 @@
-"""The forward pass of a torch model: how to call it, and what its units do on the way."""
+"""The forward pass of a torch model: its values, Jacobians, and what its units do."""
 
 from __future__ import annotations
 
-import inspect
-import itertools
 import re
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from math import prod
-from typing import Any, TypeAlias
+from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from polyregions.forward import Sample
-from polyregions.network import FloatArray
-from polyregions.rounding import FLOAT64, Precision
-
-Model: TypeAlias = torch.nn.Module | torch.export.ExportedProgram
+from polyregions.forward import NetworkForward, Sample
+from polyregions.network import ByteArray, FloatArray, Network
+from polyregions.rounding import Precision, forward_bound
+from polyregions.torch_convention import Convention as Convention
+from polyregions.torch_convention import Model as Model
+from polyregions.torch_convention import convention as convention
+from polyregions.torch_convention import unchanged as unchanged
+from polyregions.torch_recording import Recorder, recording
+from polyregions.torch_recording import dtype_precision as dtype_precision
 
 # Points a call, to bound the memory of the intermediate values.
 _CHUNK = 1 << 15
 
 
-@dataclass(frozen=True)
-class Convention:
-    """How a model wants to be called.
+class TorchForward:
+    """Calls a torch module or exported program at points given as float64 arrays.
 
-    Attributes
-    ----------
-    shape : tuple of int
-        Shape of one input, such as ``(2,)``.
-    batched : bool
-        Whether inputs come stacked along a first axis.
-    batch_size : int or None
-        The only batch size that the model takes, if it is bound to one.
-    """
-
-    dtype: torch.dtype
-    device: torch.device
-    shape: tuple[int, ...]
-    batched: bool = True
-    batch_size: int | None = None
-
-    def example(self, size: int) -> torch.Tensor:
-        """A small random input, or a stack of `size` of them."""
-        # On the CPU, whatever the default device is just now.
-        generator = torch.Generator("cpu").manual_seed(0)
-        shape = (self.batch_size or size, *self.shape) if self.batched else self.shape
-        values = torch.randn(shape, generator=generator, device="cpu", dtype=torch.float32)
-        return values.to(self.device, self.dtype)
-
-
-def convention(model: Model, shape: tuple[int, ...] | None = None) -> Convention:
-    """Find out how to call a model.
+    A softmax, log-softmax, sigmoid or log-sigmoid is left out: in a model that was lowered it is
+    the last step, which lowering leaves out as well.
 
     Parameters
     ----------
-    model : torch module or exported program
+    model : torch.nn.Module or torch.export.ExportedProgram
+    call : Convention, optional
     shape : tuple of int, optional
-        The shape of one input, which a program says itself. Unless given, it is that of a first
-        linear layer, or ``(2,)``.
-
-    Raises
-    ------
-    ValueError
-        If it takes no such inputs, one by one or stacked (the message holds what torch said), if
-        it takes not one tensor but several, or if it has no weights yet.
+        The shape of one input, if there is no `call`.
+    network : Network, optional
+        What the model was lowered to. Then its units are told apart from others that the forward
+        works out, but does not use.
     """
-    if isinstance(model, torch.export.ExportedProgram):
-        return _program_convention(model)
-    _refuse_unready(model)
-    _refuse_other_arguments(model)
-    shapes = _shapes(model, shape)
-    problems = []
-    for one, dtype, device, batched in itertools.product(
-        shapes, *_candidates(model), (True, False)
-    ):
-        call = Convention(dtype, device, one, batched)
-        try:
-            with torch.no_grad(), unchanged(model):
-                model(call.example(3))
-        except _REFUSALS as error:
-            problems.append(error)
-        else:
-            return call
-    sizes = ", ".join(map(str, shapes[0]))
-    raise ValueError(
-        f"the model takes neither a batch of shape (N, {sizes}) nor a point of shape "
-        f"({sizes}{',' if len(shapes[0]) == 1 else ''}); torch said: {problems[0]}. "
-        + (
-            "A model with another number of inputs, or inputs of several axes, needs a 2-D slice "
-            "of its input space, made of points of the input's shape: slice=pr.Slice.axes(0, 1, "
-            "at=point), for example"
-            if shape is None
-            else "A slice must be made of points of the shape of the model's own input, without "
-            "the axis of the batch"
-        )
-    ) from problems[0]
-
-
-def _shapes(model: torch.nn.Module, shape: tuple[int, ...] | None) -> list[tuple[int, ...]]:
-    """The shapes that one input may have."""
-    size = first_linear_width(model)
-    if shape is None:
-        return [(2,) if size is None else (size,)]
-    # Points of a picture's shape, for a model of flat vectors.
-    flat = (prod(shape),)
-    return [flat, shape] if flat == (size,) else list(dict.fromkeys([shape, flat]))
-
-
-# How a forward refuses an input of the wrong shape.
-_REFUSALS = (
-    RuntimeError,
-    ValueError,
-    TypeError,
-    IndexError,
-    AssertionError,
-    NotImplementedError,
-)
-
-
-def modules_of(model: torch.nn.Module) -> Iterator[tuple[str, torch.nn.Module]]:
-    """All modules of a model by name, those in its plain lists, tuples and dicts as well."""
-    seen: set[int] = set()
-
-    def walk(name: str, value: Any) -> Iterator[tuple[str, torch.nn.Module]]:
-        if id(value) in seen:
-            return
-        if isinstance(value, torch.nn.Module):
-            seen.add(id(value))
-            yield name, value
-            for key, item in (*value._modules.items(), *vars(value).items()):
-                yield from walk(f"{name}.{key}" if name else str(key), item)
-        elif isinstance(value, list | tuple):
-            for i, item in enumerate(value):
-                yield from walk(f"{name}.{i}", item)
-        elif isinstance(value, dict):
-            for key, item in value.items():
-                yield from walk(f"{name}.{key}", item)
-
-    yield from walk("", model)
-
-
-@contextmanager
-def unchanged(model: torch.nn.Module) -> Iterator[None]:
-    """Put buffers and the random state back as they were, whatever a call does to them."""
-    slots = [(module, dict(module._buffers)) for _, module in modules_of(model)]
-    buffers = {id(b): b for _, values in slots for b in values.values() if b is not None}
-    saved = [(buffer, buffer.detach().clone()) for buffer in buffers.values()]
-    with torch.random.fork_rng():
-        try:
-            yield
-        finally:
-            with torch.no_grad():
-                for buffer, value in saved:
-                    if not torch.equal(buffer, value):
-                        buffer.copy_(value)
-            for module, values in slots:
-                module._buffers.update(values)
-
-
-def _refuse_unready(model: torch.nn.Module) -> None:
-    """Refuse layers without weights: lazy ones, which the first call would give random ones."""
-    for path, module in modules_of(model):
-        name = f"layer {path!r} ({type(module).__name__})"
-        for tensor in (*module._parameters.values(), *module._buffers.values()):
-            if tensor is None:
-                continue
-            if torch.nn.parameter.is_lazy(tensor):
-                raise ValueError(f"{name} has no weights yet; call the model once to make them")
-            if tensor.is_meta:
-                raise ValueError(
-                    f"{name} is on the meta device and has no weights; make it on another device, "
-                    "or give it some by load_state_dict(..., assign=True)"
-                )
-
-
-def _refuse_other_arguments(model: torch.nn.Module) -> None:
-    """Refuse a forward that cannot be called with one tensor."""
-    try:
-        signature = inspect.signature(model.forward)
-    except (TypeError, ValueError):  # a forward that is not written in Python does not say
-        return
-    try:
-        signature.bind(None)
-    except TypeError:
-        raise ValueError(
-            f"the forward of {type(model).__name__} takes {signature}, and cannot be called with "
-            "one tensor. Wrap it in a module that takes the point alone and fixes all else"
-        ) from None
-
-
-def first_linear_width(model: torch.nn.Module) -> int | None:
-    """Number of inputs of a Sequential that begins with a Linear, whatever that number is."""
-    while isinstance(model, torch.nn.Sequential) and len(model):
-        model = model[0]
-    return model.in_features if isinstance(model, torch.nn.Linear) else None
-
-
-def _candidates(model: torch.nn.Module) -> tuple[list[torch.dtype], list[torch.device]]:
-    """The dtypes and devices a model may want: those of its first floating-point tensor."""
-    for tensor in itertools.chain(model.parameters(), model.buffers()):
-        if tensor.is_floating_point():
-            return [tensor.dtype], [tensor.device]
-    # Nothing registered (layers in a plain Python list): try what there is.
-    dtypes = [torch.get_default_dtype(), torch.float32, torch.float64, torch.float16]
-    devices = [torch.device("cpu")]
-    if torch.cuda.is_available():
-        devices.append(torch.device("cuda"))
-    return list(dict.fromkeys([*dtypes, torch.bfloat16])), devices
-
-
-def _program_convention(program: torch.export.ExportedProgram) -> Convention:
-    names = program.graph_signature.user_inputs
-    inputs = [n for n in program.graph.nodes if n.op == "placeholder" and n.name in names]
-    if len(inputs) != 1:
-        raise ValueError(f"the exported program must take one input, it takes {len(inputs)}")
-    value = inputs[0].meta["val"]
-    if value.ndim == 1:
-        return Convention(value.dtype, value.device, tuple(map(int, value.shape)), batched=False)
-    first = value.shape[0]
-    return Convention(
-        value.dtype,
-        value.device,
-        tuple(int(n) for n in value.shape[1:]),
-        batch_size=first if isinstance(first, int) else None,
-    )
-
-
-class TorchForward:
-    """Calls a torch module or exported program at points given as float64 arrays."""
 
     def __init__(
         self,
         model: Model,
         call: Convention | None = None,
         shape: tuple[int, ...] | None = None,
+        network: Network | None = None,
     ) -> None:
         self.call = call or convention(model, shape)
         module = model.module() if isinstance(model, torch.export.ExportedProgram) else model
         self._stacked = self._stack(module)
+        # Of the events of a forward, those that are layers of the network, and their axes.
+        self._layers: list[int] | None = None
+        self._axes: list[int | None] = []
+        self._limitation = ""
+        if network is not None:
+            self._find_layers(network)
+
+    def _find_layers(self, network: Network) -> None:
+        """Find out at some points which of the things with pieces are the network's layers."""
+        points = self.representable(directions(network.n_inputs))
+        with torch.no_grad():
+            _, recorder = self._record(self._tensor(points))
+        expected = NetworkForward(network).sample(points, with_jacobian=False).preactivation
+        bound = forward_bound(network, points, recorder.precision).preactivations
+        self._limitation = recorder.limitation
+        self._axes = [event.axis for event in recorder.events]
+        self._layers, begin, found = [], 0, iter(enumerate(recorder.events))
+        for layer in network.activations:
+            end = begin + layer.n_outputs
+            z, limit = expected[:, begin:end], bound[:, begin:end]
+            for i, event in found:
+                seen = event.preactivation[: len(points)]
+                if seen.shape != z.shape:
+                    continue
+                with np.errstate(invalid="ignore"):
+                    wrong = np.isfinite(limit) & ~(np.abs(seen - z) <= limit) & (seen != z)
+                if not wrong.any():
+                    self._layers.append(i)
+                    break
+            else:
+                self._limitation = self._limitation or (
+                    f"does not show the units of {layer.name} as such"
+                )
+                return
+            begin = end
 
     def _stack(self, module: Callable[..., Any]) -> Callable[[torch.Tensor], torch.Tensor]:
-        """Make the module take any number of inputs."""
+        """Make the module take any number of inputs, and give one row for each."""
 
-        def tensor(output: Any) -> torch.Tensor:
-            while isinstance(output, tuple | list) and len(output) == 1:
-                output = output[0]
-            if not isinstance(output, torch.Tensor):
-                raise TypeError(
-                    f"the model must return one tensor, it returned a {type(output).__name__}"
-                )
-            return output
+        def called(x: torch.Tensor) -> list[torch.Tensor]:
+            with _WithoutLastSteps(x):
+                outputs = tree_leaves(module(x))
+            tensors = [y for y in outputs if isinstance(y, torch.Tensor)]
+            if not tensors:
+                kinds = ", ".join(type(y).__name__ for y in outputs)
+                raise TypeError(f"the model must return a tensor, it returned {kinds}")
+            return tensors
+
+        def rows(outputs: list[torch.Tensor], n: int) -> torch.Tensor:
+            flat = [y.reshape(n, -1) for y in outputs]
+            return flat[0] if len(flat) == 1 else torch.cat(flat, dim=1)
 
         size = self.call.batch_size if self.call.batched else 1
         if size is None:
-            return lambda x: tensor(module(x))
-        mapped = torch.func.vmap(lambda x: tensor(module(x)))
+            return lambda x: rows(called(x), len(x))
         if not self.call.batched:
-            return mapped
+            mapped = torch.func.vmap(called)
+            return lambda x: rows(mapped(x), len(x))
+        by_batch = torch.func.vmap(lambda x: [y.reshape(size, -1) for y in called(x)])
 
         def in_batches(x: torch.Tensor) -> torch.Tensor:
             missing = -len(x) % size
             padded = torch.cat([x, x[-1:].expand(missing, *x.shape[1:])])
-            stacked = mapped(padded.reshape(-1, size, *x.shape[1:]))
-            return stacked.reshape(len(padded), -1)[: len(x)]
+            stacked = by_batch(padded.reshape(-1, size, *x.shape[1:]))
+            return rows(stacked, len(padded))[: len(x)]
 
         return in_batches
+
+    @property
+    def _is_folded(self) -> bool:
+        return not self.call.batched or self.call.batch_size is not None
 
     def _padded(self, n: int) -> int:
         """How many inputs the model is given for `n` points."""
@@ -295,8 +147,8 @@ class TorchForward:
     def values_and_precision(self, points: FloatArray) -> tuple[FloatArray, Precision]:
         """Values at a few points, and the coarsest arithmetic that making them took."""
         x = self._tensor(points)
-        with torch.no_grad(), _recording(x, self._padded(len(points))) as recorder:
-            y = self._stacked(x)
+        with torch.no_grad():
+            y, recorder = self._record(x)
         return _float64(y).reshape(len(points), -1), recorder.precision
 
     def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
@@ -310,6 +162,7 @@ class TorchForward:
             np.concatenate([p.pattern for p in parts]),
             max((p.precision for p in parts), key=lambda p: p.unit_roundoff),
             next((p.limitation for p in parts if p.limitation), ""),
+            next((p.unseen for p in parts if p.unseen), ""),
         )
 
     def _sample(self, points: FloatArray, with_jacobian: bool) -> Sample:
@@ -327,25 +180,43 @@ class TorchForward:
         else:
             if with_jacobian and jacobian is None:
                 limitation = "records no gradients"
-        none = np.empty((n, 0))
+        preactivation, pattern, unseen = self._units(recorder, n)
         return Sample(
             _float64(output).reshape(n, -1),
             jacobian,
-            np.concatenate([none, *(z[:n] for z in recorder.preactivations)], axis=1),
-            np.concatenate([none, *(k[:n] for k in recorder.pieces)], axis=1).astype(np.uint8),
+            preactivation,
+            pattern,
             recorder.precision,
             limitation,
+            unseen,
         )
 
-    def _record(self, leaf: torch.Tensor) -> tuple[torch.Tensor, _Recorder]:
+    def _units(self, recorder: Recorder, n: int) -> tuple[FloatArray, ByteArray, str]:
+        """Pre-activations and pieces of the network's units, or why they cannot be told."""
+        none = np.empty((n, 0))
+        events, unseen = recorder.events, self._limitation or recorder.limitation
+        if self._layers is not None and not unseen and len(events) != len(self._axes):
+            unseen = "does not work out the same units at all points"
+        if unseen:
+            return none, none.astype(np.uint8), unseen
+        if self._layers is not None:
+            events = [events[i] for i in self._layers]
+        return (
+            np.concatenate([none, *(e.preactivation[:n] for e in events)], axis=1),
+            np.concatenate([none, *(e.piece[:n] for e in events)], axis=1).astype(np.uint8),
+            "",
+        )
+
+    def _record(self, leaf: torch.Tensor) -> tuple[torch.Tensor, Recorder]:
         """The output at the inputs `leaf`, and what the units did."""
         x = leaf.clone()  # a model may overwrite its input; a leaf it could not
-        with _recording(x, self._padded(len(leaf))) as recorder:
+        n = self._padded(len(leaf))
+        with recording(x, n, self._is_folded, self._axes) as recorder:
             output = self._stacked(x)
         return output, recorder
 
     def _jacobian(
-        self, leaf: torch.Tensor, output: torch.Tensor, recorder: _Recorder
+        self, leaf: torch.Tensor, output: torch.Tensor, recorder: Recorder
     ) -> FloatArray | None:
         """Derivatives of the output by `leaf`, (N, M, n_inputs); None if none are recorded."""
         if not output.requires_grad:
@@ -363,6 +234,56 @@ class TorchForward:
         return np.stack([zero if r is None else _float64(r).reshape(n, -1) for r in rows], axis=1)
 
 
+class _WithoutLastSteps(TorchFunctionMode):
+    """Leaves out what lowering leaves out, where it works on something that depends on `x`."""
+
+    def __init__(self, x: torch.Tensor) -> None:
+        super().__init__()
+        # Held, so that their ids stay theirs.
+        self._depends: dict[int, torch.Tensor] = {id(x): x}
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        leaves = tree_leaves((args, kwargs))
+        if not any(id(leaf) in self._depends for leaf in leaves):
+            return func(*args, **kwargs)
+        name = getattr(getattr(func, "overloadpacket", func), "__name__", "")
+        sign = _LAST_STEPS.get(name.strip("_"))
+        if sign is None:
+            output = func(*args, **kwargs)
+        else:
+            first = [*args, *kwargs.values()][0]
+            output = -first if sign < 0 else first.clone()
+        for out in tree_leaves(output):
+            if isinstance(out, torch.Tensor):
+                self._depends[id(out)] = out
+        return output
+
+
+# How much of its argument each of them is replaced with.
+_LAST_STEPS = {
+    "softmax": 1,
+    "log_softmax": 1,
+    "softmin": -1,
+    "sigmoid": 1,
+    "log_sigmoid": 1,
+    "logsigmoid": 1,
+    "expit": 1,
+    "special_expit": 1,
+    "special_softmax": 1,
+    "special_log_softmax": 1,
+}
+
+
+@cache
+def directions(n_inputs: int) -> FloatArray:
+    """(17, n_inputs) random points of sizes from 1e-2 to 1e2."""
+    rng = np.random.default_rng(0)
+    return np.logspace(-2, 2, 17)[:, None] * rng.standard_normal((17, n_inputs))
+
+
 def _first_sentence(error: Exception) -> str:
     return re.split(r"[.:;]\s|\n", str(error).strip())[0] or type(error).__name__
 
@@ -374,130 +295,3 @@ def _chunks(points: FloatArray) -> Iterator[FloatArray]:
 
 def _float64(tensor: torch.Tensor) -> FloatArray:
     return tensor.detach().cpu().to(torch.float64).numpy()
-
-
-class _Recorder:
-    """Notes what goes into every piecewise-linear activation that depends on the input.
-
-    It stands below autograd and the composite operations, so it sees each activation however it
-    was called, and does not change what is computed.
-    """
-
-    def __init__(self, x: torch.Tensor, n: int) -> None:
-        super().__init__()
-        self._n = n
-        # Tensors that depend on the input; held, so that their ids stay theirs.
-        self._depends: dict[int, torch.Tensor] = {id(x): x}
-        self.preactivations: list[FloatArray] = []
-        self.pieces: list[FloatArray] = []
-        self.precision = dtype_precision(x.dtype)
-
-    def reaches(self, tensor: torch.Tensor) -> bool:
-        """Whether a tensor was made from the input."""
-        return id(tensor) in self._depends
-
-    def record(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        """Do an operation."""
-        depends = any(id(leaf) in self._depends for leaf in tree_leaves((args, kwargs)))
-        breakpoints = _BREAKPOINTS.get(func.overloadpacket.__name__.removesuffix("_"))
-        if depends and breakpoints is not None:
-            z = _float64(args[0]).reshape(self._n, -1)
-            self.preactivations.append(z)
-            self.pieces.append(
-                sum((z > t).astype(float) for t in breakpoints(z.shape[1], *args[1:], **kwargs))
-                + np.zeros_like(z)
-            )
-        output = func(*args, **kwargs)
-        if depends:
-            for out in tree_leaves(output):
-                if isinstance(out, torch.Tensor) and out.is_floating_point():
-                    self._depends[id(out)] = out
-                    self.precision = max(
-                        self.precision,
-                        dtype_precision(out.dtype),
-                        key=lambda p: p.unit_roundoff,
-                    )
-        return output
-
-
-class _Mode(_Recorder, TorchDispatchMode):
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        return self.record(func, args, kwargs or {})
-
-
-class _ModeWithoutCompiler(_Recorder, TorchDispatchMode):
-    """Does not ask torch's compiler to keep out, which would import it: two seconds' work."""
-
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        return self.record(func, args, kwargs or {})
-
-
-def _recording(x: torch.Tensor, n: int) -> Any:
-    """Record what happens to `x`, `n` inputs, in a ``with`` block."""
-    has_compiler = "torch._dynamo" in sys.modules
-    return (_Mode if has_compiler else _ModeWithoutCompiler)(x, n)
-
-
-def dtype_precision(dtype: torch.dtype) -> Precision:
-    """The arithmetic that operations on tensors of a dtype are done in."""
-    if dtype == torch.float64:
-        return FLOAT64
-    info = torch.finfo(dtype)
-    roundoff = info.eps / 2
-    if dtype == torch.float32:
-        roundoff = max(roundoff, _product_roundoff())
-    name = str(dtype).removeprefix("torch.")
-    return Precision(name, roundoff, info.smallest_normal, info.max)
-
-
-_TF32, _BF16 = 2.0**-11, 2.0**-8
-
-
-def _product_roundoff() -> float:
-    """What float32 matrix products add: torch may be told to do them in coarser parts."""
-    try:
-        named = torch.get_float32_matmul_precision()
-    except RuntimeError:
-        # Torch refuses to name one once they were set for each backend, the newer way.
-        onednn = torch.backends.mkldnn
-        places = (torch.backends, torch.backends.cuda.matmul, onednn, getattr(onednn, "matmul", 0))
-        settings = {getattr(place, "fp32_precision", "none") for place in places}
-        return max(
-            {"none": 0.0, "ieee": 0.0, "tf32": _TF32}.get(setting, _BF16) for setting in settings
-        )
-    return {"highest": 0.0, "high": _TF32}.get(named, _BF16)
-
-
-def _bounds(width: int, low: Any = None, high: Any = None) -> list[Any]:
-    if low is not None and high is not None and low >= high:
-        return []
-    return [t for t in (low, high) if t is not None and abs(t) != np.inf]
-
-
-def _prelu(width: int, weight: torch.Tensor) -> list[Any]:
-    slope = _float64(weight).ravel()
-    per_unit = np.repeat(slope, width // len(slope))
-    return [np.where(per_unit == 1, np.inf, 0.0)]
-
-
-# Operation -> the pre-activations at which its slope changes, from its further arguments.
-_BREAKPOINTS: dict[str, Callable[..., list[Any]]] = {
-    "relu": lambda width: [0.0],
-    "abs": lambda width: [0.0],
-    "leaky_relu": lambda width, slope=0.01: [] if slope == 1 else [0.0],
-    "prelu": _prelu,
-    "_prelu_kernel": _prelu,
-    "hardtanh": lambda width, low=-1.0, high=1.0: _bounds(width, low, high),
-    "relu6": lambda width: [0.0, 6.0],
-    "clamp": lambda width, min=None, max=None: _bounds(width, min, max),
-    "clamp_min": lambda width, min: _bounds(width, min),
-    "clamp_max": lambda width, max: _bounds(width, None, max),
-}

@@ -183,7 +183,8 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     passes in float64 each.
 
     A model that works in place on what its derivative needs, or uses operations that have none,
-    is checked without its Jacobian; the report says so.
+    is checked without its Jacobian, and one whose units cannot be told from without is checked
+    without its patterns; the report says so.
 
     Examples
     --------
@@ -193,10 +194,9 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     True
     """
     resolution = as_integer(resolution, "resolution", least=3)
-    network = lower(model, shape=None if part.slice is None else part.slice.shape)
-    if part.slice is not None:
-        network = part.slice.restrict(network)
-    forward = forward_of(model, part.slice)
+    whole = lower(model, shape=None if part.slice is None else part.slice.shape)
+    network = whole if part.slice is None else part.slice.restrict(whole)
+    forward = forward_of(model, part.slice, whole)
     if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
         raise ValueError(
             f"the model has {network.n_units} units and {network.n_outputs} outputs, the partition "
@@ -297,7 +297,7 @@ class _Verifier:
                 pattern=one.pattern[:0],
             )
         sample = self.forward.sample(points, with_jacobian=with_jacobian)
-        if sample.pattern.shape[1] != self.part.n_units:
+        if not sample.unseen and sample.pattern.shape[1] != self.part.n_units:
             raise ValueError(
                 f"the model's forward shows {sample.pattern.shape[1]} units, the partition has "
                 f"{self.part.n_units}; was it made of another model?"
@@ -308,6 +308,8 @@ class _Verifier:
         self, name: str, at: IntArray, points: FloatArray, sample: Sample, bound: ForwardBound
     ) -> Check:
         """Patterns must agree except where a pre-activation is within rounding of switching."""
+        if sample.unseen:
+            return _nothing(name, sample.unseen)
         expected = self.part.face_pattern[at]
         differs = sample.pattern != expected
         row, unit = np.nonzero(differs)
@@ -356,7 +358,9 @@ class _Verifier:
     def _jacobians(self, at: IntArray, points: FloatArray, sample: Sample) -> Check:
         """Autograd's Jacobian must be the face's, where the model is on the face's pattern."""
         if sample.jacobian is None:
-            return Check("jacobians", 0, 0, example=f"the model's forward {sample.limitation}")
+            return _nothing("jacobians", sample.limitation)
+        if sample.unseen:
+            return _nothing("jacobians", sample.unseen)
         same = (sample.pattern == self.part.face_pattern[at]).all(axis=1) & ~self._on_a_bend(sample)
         faces, index = np.unique(at[same], return_inverse=True)
         limit = jacobian_bound(self.network, self.part.face_pattern[faces], sample.precision)
@@ -442,6 +446,8 @@ class _Verifier:
             exact = part.vertex_xy[used[some]]
             points = self.forward.representable(exact)
             sample = self._sample(points)
+            if sample.unseen:
+                return _nothing("edges", sample.unseen)
             bound = forward_bound(self.network, points, sample.precision).preactivations
             # The sample is near the vertex; a unit moves by its slope times the distance.
             moved = np.abs(points - exact) + part.vertex_error[used[some]]
@@ -468,6 +474,11 @@ class _Verifier:
             failures.append("not so: units are numbered by the layers of the model")
         n = len(certificate.checks) + 1
         return Check("complex", n, len(failures), example="; ".join(failures))
+
+
+def _nothing(name: str, limitation: str) -> Check:
+    """A comparison that the model's forward does not allow."""
+    return Check(name, 0, 0, example=f"the model's forward {limitation}")
 
 
 def _at(points: FloatArray) -> Callable[[int], str]:

@@ -375,11 +375,9 @@ def test_error_names_the_line_of_a_functional_call():
         pr.lower(Model(None))
 
 
-def test_jumps_and_branches_are_refused():
+def test_jumps_and_mixed_batches_are_refused():
     with pytest.raises(pr.UnsupportedLayerError, match="not continuous"):
         pr.lower(nn.Sequential(nn.Linear(2, 4), nn.Hardshrink(), nn.Linear(4, 1)))
-    with pytest.raises(pr.UnsupportedLayerError, match="residual"):
-        pr.lower(Functional(lambda x: x + torch.relu(x)))
     with pytest.raises(pr.UnsupportedLayerError, match="product"):
         pr.lower(Functional(lambda x: x * x))
     with pytest.raises(pr.UnsupportedLayerError, match="batch"):
@@ -388,14 +386,17 @@ def test_jumps_and_branches_are_refused():
         pr.lower(Functional(lambda x: x if x.sum() > 0 else -x))
 
 
-def test_several_outputs_are_refused():
-    class Two(Functional):
+def test_several_outputs_are_joined_in_order():
+    class Several(Functional):
         def forward(self, x):
-            x = self.b(self.a(x))
-            return x, x
+            x = self.a(x)
+            h = torch.relu(x)
+            return {"b": self.b(h), "all": [x.view(-1, 2, 3), (h, None)]}
 
-    with pytest.raises(pr.UnsupportedLayerError, match="returns 2 tensors"):
-        pr.lower(Two(None))
+    network = pr.lower(Several(None))
+    assert (network.n_units, network.n_outputs) == (6, 2 + 6 + 6)
+    values = network(points())
+    np.testing.assert_array_equal(values[:, 8:], np.maximum(values[:, 2:8], 0))
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -617,9 +618,8 @@ def test_autocast_is_refused():
 
 
 @pytest.mark.parametrize("act", [lambda h: h - h, lambda h: h + h, lambda h: torch.relu(h) - h])
-def test_sums_of_branches_are_refused(act):
-    with pytest.raises(pr.UnsupportedLayerError, match="joins or reuses branches"):
-        pr.lower(Functional(act))
+def test_sums_of_branches(act):
+    assert_lowers(Functional(act))
 
 
 @pytest.mark.parametrize("act", [lambda h: h * h, lambda h: h / (h + 5), lambda h: h @ h.T @ h])
@@ -754,3 +754,226 @@ def test_a_plain_stack_is_lowered_without_torchs_compiler():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+# -- networks that are no chains -------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """Branches, a shared layer, a convolution, maxima and several shapes on the way."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(4)
+        self.first, self.shared = nn.Linear(2, 6), nn.Linear(6, 6)
+        self.conv, self.norm = nn.Conv1d(2, 3, 2, padding=1), nn.BatchNorm1d(3)
+        self.norm.running_mean.uniform_(-1, 1)
+        self.last = nn.Linear(8, 2)
+        self.eval()
+
+    def forward(self, x):
+        h = F.relu(self.first(x))
+        h = h + F.relu(self.shared(h), inplace=True)
+        h = self.shared(h) - h
+        picture = self.norm(self.conv(h.view(-1, 2, 3)))
+        pooled = F.max_pool1d(picture, 2)
+        widest = torch.maximum(h, -h).view(-1, 2, 3).amax(2)
+        return self.last(torch.cat([pooled.flatten(1), widest], dim=1))
+
+
+def test_residual_networks():
+    model = Residual()
+    network = assert_lowers(model)
+    assert not network.is_chain
+    assert [layer.n_outputs for layer in network.activations] == [6, 6, 6, 6, 2]
+
+
+@pytest.mark.parametrize("export", [False, True])
+def test_a_residual_network_is_partitioned_and_verified(export):
+    model = Residual()
+    given = torch.export.export(model, (torch.zeros(5, 2),)) if export else model
+    part = pr.partition(given, (-2, 2))
+    assert part.certificate.ok
+    report = pr.verify(part, given, resolution=40)
+    assert report.ok, str(report)
+    checked = {check.name: check.n for check in report.checks}
+    assert min(checked[name] for name in ("patterns", "jacobians", "edges")) > 100
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Residual,
+        lambda: Functional(lambda h: torch.maximum(h, -h.flip(1)) - F.hardsigmoid(h)),
+        lambda: nn.Sequential(
+            nn.Linear(2, 12), nn.Unflatten(1, (1, 3, 4)), nn.Conv2d(1, 2, 2), nn.MaxPool2d(2),
+            nn.Flatten(), nn.Linear(2, 1),
+        ),
+    ],
+)  # fmt: skip
+def test_both_engines_agree_on_networks_that_are_no_chains(make):
+    torch.manual_seed(0)
+    model = make()
+    part, expected = (pr.partition(model, (-2, 2), engine=e) for e in ("exact", "rational"))
+    assert part.count() == expected.count()
+    assert (part.n_vertices, part.n_edges) == (expected.n_vertices, expected.n_edges)
+    assert pr.verify(part, model, resolution=30).ok
+
+
+def test_pictures_need_their_shape():
+    torch.manual_seed(0)
+    model = nn.Sequential(
+        nn.Conv2d(1, 3, 3, stride=2), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(12, 4)
+    )
+    with pytest.raises(ValueError, match=r"cannot tell what inputs.*shape=\(1, 28, 28\)"):
+        pr.lower(model)
+    with pytest.raises(ValueError, match=r"no input of shape \(1, 4, 4\).*without the axis"):
+        pr.lower(model, shape=(1, 4, 4))
+    network = pr.lower(model, shape=(1, 10, 10))
+    assert (network.n_inputs, network.n_units) == (100, 3 * 16 + 3 * 4)
+    x = np.random.default_rng(0).normal(size=(20, 100))
+    with torch.no_grad():
+        expected = model.double()(torch.from_numpy(x).view(-1, 1, 10, 10)).numpy()
+    np.testing.assert_allclose(network(x), expected, atol=1e-13)
+    with pytest.raises(ValueError, match="slice"):
+        pr.partition(nn.Sequential(nn.Flatten(), nn.Linear(100, 3)))
+
+
+def test_shapes_that_are_told():
+    # The entries of one picture, or a batch of two: only the shape says which.
+    model = Wrapper(nn.Linear(3, 1))
+    assert pr.lower(model, shape=(2, 3)).n_outputs == 2
+    assert pr.lower(model, shape=(3,)).n_outputs == 1
+    program = torch.export.export(model, (torch.zeros(2, 3),))
+    assert pr.lower(program).n_inputs == 3
+    assert pr.lower(program, shape=(2, 3)).n_inputs == 6
+    with pytest.raises(ValueError, match=r"program takes inputs of shape \(3,\)"):
+        pr.lower(program, shape=(5,))
+
+
+def through_views(h):
+    h = h.clone()
+    h[:, 0].relu_()
+    h[:, 1:3] = h[:, 3:5] - 1
+    rest = h.view(-1, 2, 3)
+    rest[:, 1, 2] += 2
+    rest.clamp_(max=1)
+    return h
+
+
+def test_writing_through_views():
+    """Other names for the same values change as well."""
+    network = assert_lowers(Functional(through_views))
+    assert [layer.n_outputs for layer in network.activations] == [1, 6]
+
+
+def test_the_batch_may_stand_anywhere():
+    assert_lowers(Functional(lambda h: (h.T + torch.relu(h.T)).T))
+    stacked = Functional(lambda h: torch.stack([h, -h]).relu().sum(0))
+    assert assert_lowers(stacked).n_units == 12
+    with pytest.raises(pr.UnsupportedLayerError, match="batch as axis 1"):
+        pr.lower(Wrapper(nn.Sequential(nn.Linear(2, 3), Transposed())))
+
+
+class Transposed(nn.Module):
+    def forward(self, x):
+        return x.T
+
+
+@pytest.mark.parametrize("kind", ["MultiheadAttention", "TransformerEncoderLayer"])
+def test_attention_is_refused_as_such(kind):
+    class Attends(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a = nn.Linear(2, 4)
+            args = (4, 2) if kind == "MultiheadAttention" else (4, 2, 8)
+            self.att = getattr(nn, kind)(*args, batch_first=True)
+
+        def forward(self, x):
+            h = self.a(x)[:, None]
+            return self.att(h, h, h)[0] if kind == "MultiheadAttention" else self.att(h)
+
+    with pytest.raises(pr.UnsupportedLayerError, match=r"layer 'att.*not piecewise linear"):
+        pr.lower(Attends().eval())
+
+
+@pytest.mark.parametrize("size", [1, 6])
+def test_programs_of_one_size_of_batch(size):
+    model = Functional(lambda h: torch.relu(h.squeeze()).reshape(h.shape) + h)
+    program = torch.export.export(model.eval(), (torch.zeros(size, 2),))
+    part = pr.partition(program, (-2, 2))
+    assert part.n_units == 6
+    report = pr.verify(part, program, resolution=20)
+    assert report.ok, str(report)
+    assert report.check("patterns").n > 0
+
+
+def test_units_that_nothing_uses():
+    """They are no units of the network, nor are they mistaken for some."""
+
+    class Wasteful(Functional):
+        def forward(self, x):
+            h = self.a(x)
+            torch.relu(h + 1)
+            torch.relu(h).max(1)
+            return torch.relu(h) * (torch.sigmoid(self.b.weight.sum()))
+
+    model = Wasteful(None)
+    part = pr.partition(model, (-2, 2))
+    assert part.n_units == 6
+    report = pr.verify(part, model, resolution=20)
+    assert report.ok, str(report)
+    assert report.check("patterns").n > 0
+
+
+def test_units_that_cannot_be_told_from_without():
+    """The network bends at x = 1 by its own numbers, the forward at 3x = 3."""
+    model = Functional(lambda h: torch.where(3 * h - 3 <= 0, h - 1, 0.0))
+    part = pr.partition(model, (-2, 2))
+    report = pr.verify(part, model, resolution=20)
+    assert report.ok, str(report)
+    assert (report.check("patterns").n, report.check("edges").n) == (0, 0)
+    assert "does not show the units of" in report.check("patterns").example
+    assert report.check("values").n > 0
+
+
+@pytest.mark.parametrize(
+    ("act", "why"),
+    [
+        (lambda h: h * (h > 0), "comparison as a value"),
+        (lambda h: torch.where(h > 0, h, h + 1), "jumps at 0"),
+        (lambda h: torch.where(h > 0, h, torch.relu(h.flip(1))), "jumps in general"),
+        (lambda h: torch.where(h > h.flip(1), h, 0.0), "maximum or minimum"),
+        (lambda h: torch.where(h * 3 > 1, h * 3, h * 0.1 + 0.9666), "no float64 numbers"),
+        (lambda h: F.threshold(h, 0.0, 1.0), "jumps at 0"),
+        (lambda h: h.gather(1, h.max(1, keepdim=True)[1]) + h, "places of maxima, which jump"),
+        (lambda h: torch.special.i0(h), "not supported"),
+        (lambda h: torch.fft.fft(h).real, "not supported"),
+        (lambda h: torch.div(h, 2, rounding_mode="floor"), "rounds its quotient"),
+        (lambda h: torch.einsum("...i,ji->...j", h, torch.ones(6, 6)), "ellipsis"),
+        (lambda h: h @ h.T @ h, "product or quotient"),
+        (lambda h: h + F.conv1d(torch.ones(1, 1, 6), h[:, None])[:1, 0], "kernel that depends"),
+        (lambda h: h - h.mean(0), "axis of the batch"),
+        (lambda h: F.rrelu(h, training=True), "train mode"),
+    ],
+)
+def test_forms_that_are_refused(act, why):
+    with pytest.raises((pr.UnsupportedLayerError, ValueError), match=why) as error:
+        pr.lower(Functional(act))
+    assert "test_lower_torch.py" in str(error.value)
+
+
+def test_outputs_that_are_refused():
+    class Returns(Functional):
+        def forward(self, x):
+            return self.function(self.b(self.a(x)))
+
+    for function, why in [
+        (lambda h: h > 0, "output 0 of the model is a comparison"),
+        (lambda h: h.max(1), "places of maxima"),
+        (lambda h: (h, torch.ones(1)), "output 1 of the model does not depend"),
+    ]:
+        with pytest.raises(pr.UnsupportedLayerError, match=why):
+            pr.lower(Returns(function))
+    with pytest.raises(ValueError, match="does not depend on its input"):
+        pr.lower(Returns(lambda h: torch.zeros(len(h), 2)))

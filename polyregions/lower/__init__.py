@@ -26,9 +26,10 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
         ``Pipeline`` that ends in one and scales its inputs before. An ``NNet`` is what
         `load_model` makes of an ``.nnet`` file. A `Network` is returned as it is.
     shape : tuple of int, optional
-        The shape of one input of a torch module whose layers do not tell, such as
-        ``(1, 28, 28)``. Unless given, a module that does not begin with a linear layer is called
-        with two numbers.
+        The shape of one input of a torch module, without the axis of a batch, such as
+        ``(1, 28, 28)`` for pictures. The network takes its entries in C order. Unless told, it is
+        the module's own attribute ``input_shape``, or what its first `nn.Linear` takes, or 2
+        numbers; everything else says it itself.
 
     Returns
     -------
@@ -43,7 +44,8 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
         If an operation of the model is not piecewise linear, or not known.
     ValueError
         If weights are NaN or infinite, shapes do not chain, a dropout or batch norm is in train
-        mode, or an estimator is not fitted.
+        mode, an estimator is not fitted, or the model takes no input of `shape`, or of any that
+        could be guessed.
     LoweringError
         If the result differs from the model's own forward by more than rounding can explain.
 

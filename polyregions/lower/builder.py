@@ -605,6 +605,16 @@ class Builder:
         named = {} if name is None else {"name": name}
         return self.step(make(x.size, *args, **named), x, shape=x.shape)
 
+    def scaled_from(self, x: Signal) -> dict[int, list[Scale]]:
+        """The values that `x` comes from by scales alone, nearest first, and those scales."""
+        value, scales = x.value, list[Scale]()
+        found = {value: scales}
+        while value and isinstance(step := self._steps[value - 1], Scale):
+            scales = [step, *scales]
+            (value,) = self._sources[value - 1]
+            found[value] = scales
+        return found
+
     def finish(self, *outputs: Signal) -> Network:
         """The network of one or several outputs, joined in order, without steps that they need not.
 

@@ -188,9 +188,7 @@ def _node(record: Any, index: int) -> Node | None:
     if target not in OPERATIONS and target not in ON_INTEGERS:
         raise UnsupportedLayerError(
             f"calls {target[:200]!r}, which is no operation of a piecewise-linear network that is "
-            "known here. Known are linear layers, ReLU, LeakyReLU, PReLU, abs, ReLU6, Hardtanh, "
-            "clamp, eval-mode Dropout and BatchNorm1d, Flatten and reshapes, and arithmetic with "
-            "constants"
+            "known here; the page on operators in the documentation lists those that are"
         )
     given = {field(i, "name", str): _constant(field(i, "arg", dict)) for i in inputs}
     if target in ON_INTEGERS:

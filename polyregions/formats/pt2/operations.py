@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -12,48 +13,83 @@ from polyregions.errors import FormatError
 
 # What networks of affine layers and piecewise-linear activations are made of.
 _PIECEWISE_LINEAR = """
-    linear.default addmm.default matmul.default mm.default mv.default t.default transpose.int
-    permute.default numpy_T.default
-    add.Tensor add.Scalar sub.Tensor sub.Scalar rsub.Tensor rsub.Scalar mul.Tensor mul.Scalar
-    div.Tensor div.Scalar neg.default add_.Tensor add_.Scalar sub_.Tensor sub_.Scalar mul_.Tensor
-    mul_.Scalar div_.Tensor div_.Scalar neg_.default
-    relu.default relu_.default leaky_relu.default leaky_relu_.default prelu.default
-    _prelu_kernel.default abs.default abs_.default relu6.default relu6_.default hardtanh.default
-    hardtanh_.default threshold.default threshold_.default
-    clamp.default clamp.Tensor clamp_.default clamp_min.default clamp_min.Tensor clamp_min_.default
-    clamp_max.default clamp_max.Tensor clamp_max_.default clip.default
-    maximum.default minimum.default max.other min.other
-    dropout.default dropout_.default feature_dropout.default alpha_dropout.default
-    feature_alpha_dropout.default batch_norm.default _native_batch_norm_legit_no_training.default
-    view.default _unsafe_view.default reshape.default flatten.using_ints unflatten.int
-    unsqueeze.default squeeze.default squeeze.dim squeeze.dims expand.default cat.default
-    stack.default select.int slice.Tensor
-    contiguous.default clone.default alias.default detach.default detach_.default to.dtype
-    to.device to.dtype_layout to.other _to_copy.default type_as.default lift_fresh_copy.default
-    zeros.default ones.default full.default zeros_like.default ones_like.default full_like.default
-    arange.default eye.default scalar_tensor.default sym_size.int
+    linear matmul mm bmm mv dot vdot inner outer ger addmm addmv addr baddbmm einsum tensordot
+    conv1d conv2d conv3d convolution conv_transpose1d conv_transpose2d conv_transpose3d
+    batch_norm _native_batch_norm_legit_no_training dropout feature_dropout alpha_dropout
+    feature_alpha_dropout native_dropout
+    add sub subtract rsub neg negative addcmul lerp mul multiply div divide true_divide sum mean
+    cumsum
+    view _unsafe_view _reshape_alias view_as reshape reshape_as flatten unflatten ravel squeeze
+    unsqueeze atleast_1d atleast_2d atleast_3d
+    permute transpose t numpy_T mT adjoint swapaxes swapdims movedim moveaxis slice select narrow
+    split split_with_sizes chunk unbind tensor_split hsplit vsplit unsafe_split
+    unsafe_split_with_sizes unsafe_chunk gather index index_select take take_along_dim expand
+    expand_as broadcast_to repeat repeat_interleave tile flip fliplr flipud roll rot90 unfold im2col
+    pixel_shuffle pixel_unshuffle channel_shuffle diagonal diag diag_embed tril triu
+    pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d
+    replication_pad2d replication_pad3d _pad_circular upsample_nearest1d upsample_nearest2d
+    upsample_nearest3d _upsample_nearest_exact1d _upsample_nearest_exact2d
+    _upsample_nearest_exact3d
+    cat concat concatenate stack hstack vstack dstack column_stack block_diag slice_scatter
+    select_scatter diagonal_scatter index_put copy
+    contiguous clone alias detach to _to_copy type_as lift_fresh_copy positive
+    relu abs absolute leaky_relu prelu _prelu_kernel rrelu relu6 hardtanh clamp
+    clip clamp_min clamp_max hardsigmoid softshrink threshold where masked_fill gt ge lt le greater
+    greater_equal less less_equal logical_not bitwise_not maximum minimum fmax fmin max min amax
+    amin
+    avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d
+    _adaptive_avg_pool2d _adaptive_avg_pool3d max_pool1d max_pool2d max_pool3d
+    max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool1d
+    adaptive_max_pool2d adaptive_max_pool3d
+    softmax _softmax log_softmax _log_softmax sigmoid log_sigmoid special_expit
+    zeros ones full zeros_like ones_like full_like new_zeros new_ones new_full fill zero arange eye
+    scalar_tensor sym_size sym_numel
 """
 
 # Harmless to call, so that lowering can say what is wrong with them and what works instead.
 _REFUSED_LATER = """
-    tanh.default tanh_.default sigmoid.default sigmoid_.default gelu.default silu.default
-    silu_.default mish.default elu.default elu_.default celu.default selu.default softplus.default
-    log_sigmoid.default softmax.int _softmax.default log_softmax.int _log_softmax.default
-    hardswish.default hardswish_.default hardsigmoid.default exp.default log.default
-    sqrt.default rsqrt.default pow.Tensor_Scalar sin.default cos.default layer_norm.default
-    hardshrink.default softshrink.default sign.default round.default floor.default ceil.default
-    trunc.default frac.default heaviside.default gt.Scalar ge.Scalar lt.Scalar le.Scalar
-    where.self mean.default mean.dim sum.default
-    sum.dim_IntList conv1d.default conv2d.default bmm.default
+    tanh gelu silu mish elu celu selu softplus hardswish glu exp log log1p sqrt rsqrt pow square
+    reciprocal sin cos layer_norm group_norm instance_norm rms_norm var std prod logsumexp
+    linalg_vector_norm scaled_dot_product_attention hardshrink sign round floor ceil trunc frac
+    heaviside argmax argmin median sort topk cummax cummin upsample_linear1d upsample_bilinear2d
+    upsample_bicubic2d
 """
+
+# What arguments may be: nothing that reaches outside. A program cannot name a generator.
+_PLAIN = {"Tensor", "number", "int", "float", "bool", "Device", "Generator"}
+# Texts that choose between ways to work.
+TEXTS = {
+    ("gelu", "approximate"), ("pad", "mode"), ("einsum", "equation"), ("div", "rounding_mode"),
+    ("divide", "rounding_mode"), ("conv1d", "padding"), ("conv2d", "padding"),
+    ("conv3d", "padding"),
+}  # fmt: skip
+
+
+# What makes tensors of nothing.
+_MAKERS = ("zeros", "ones", "full", "arange", "eye", "scalar_tensor")
 
 
 def _operations() -> Iterator[tuple[str, Any]]:
-    for name in (_PIECEWISE_LINEAR + _REFUSED_LATER).split():
-        packet, overload = name.split(".")
-        operation = getattr(getattr(torch.ops.aten, packet, None), overload, None)
-        if operation is not None:  # an older torch may lack one
-            yield f"torch.ops.aten.{name}", operation
+    for plain in (_PIECEWISE_LINEAR + _REFUSED_LATER).split():
+        for name in (plain, f"{plain}_"):  # the latter works in place
+            packet = getattr(torch.ops.aten, name, None)
+            if packet is None:  # an older torch may lack one
+                continue
+            for overload in packet.overloads():
+                operation = getattr(packet, overload)
+                if _is_plain(plain, operation._schema):
+                    yield f"torch.ops.aten.{name}.{overload}", operation
+
+
+def _is_plain(name: str, schema: Any) -> bool:
+    """Whether an operation takes only values, and writes into its first argument at most."""
+    kinds = [re.sub(r"(List|Optional)\[|\]", "", str(a.type)) for a in schema.arguments]
+    for i, (argument, kind) in enumerate(zip(schema.arguments, kinds, strict=True)):
+        if i and argument.alias_info is not None and argument.alias_info.is_write:
+            return False
+        if kind not in _PLAIN and (name, argument.name) not in TEXTS:
+            return False
+    return "Tensor" in kinds or name in _MAKERS
 
 
 OPERATIONS: Mapping[str, Any] = dict(_operations())

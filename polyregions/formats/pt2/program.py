@@ -62,6 +62,11 @@ class Program(nn.Module):
         self._operations = [self._add_operation(node) for node in self._nodes]
         self.eval()
 
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch."""
+        return self._input.shape
+
     def _add_operation(self, node: Node) -> str:
         attribute = node.name if _PLAIN_NAME.fullmatch(node.name) else "operation"
         while hasattr(self, attribute):

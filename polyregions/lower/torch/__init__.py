@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from math import prod
 
 import numpy as np
@@ -11,9 +10,9 @@ import torch
 from polyregions.errors import LoweringError
 from polyregions.lower.torch.capture import capture
 from polyregions.lower.torch.modules import read_modules
-from polyregions.network import FloatArray, Network
+from polyregions.network import Network
 from polyregions.rounding import forward_bound
-from polyregions.torch_forward import Convention, Model, TorchForward
+from polyregions.torch_forward import Convention, Model, TorchForward, directions
 
 __all__ = ["lower_torch"]
 
@@ -36,7 +35,7 @@ def _check(network: Network, forward: TorchForward) -> None:
     The points have sizes from 1e-2 to 1e2. They may differ by what rounding in the model's dtype
     can explain, bounded rigorously, and not by more.
     """
-    points = forward.representable(_directions(network.n_inputs))
+    points = forward.representable(directions(network.n_inputs))
     values, precision = forward.values_and_precision(points)
     if values.shape != (len(points), network.n_outputs):
         raise LoweringError(
@@ -55,9 +54,3 @@ def _check(network: Network, forward: TorchForward) -> None:
             f"{bound[i, m]:.3g} at most. "
             "Is the model's forward random, or does it depend on more than its input?"
         )
-
-
-@cache
-def _directions(n_inputs: int) -> FloatArray:
-    rng = np.random.default_rng(0)
-    return np.logspace(-2, 2, 16)[:, None] * rng.standard_normal((16, n_inputs))

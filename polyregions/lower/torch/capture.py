@@ -1,15 +1,14 @@
 """Lower any torch module through `torch.export`, operation by operation.
 
-The captured program is walked once. A value that does not depend on the input is computed by
-torch itself; a value that does is the current end of the chain of steps, in some shape. An
-operation on an end that is no longer current would be a branch, which is refused.
+The captured program is walked once. A tensor that does not depend on the input is computed by
+torch itself; one that does is a value of the network being built, in some shape.
 """
 
 from __future__ import annotations
 
 import operator
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
 from threading import Lock
@@ -19,10 +18,17 @@ import torch
 from torch.export.graph_signature import InputKind, OutputKind
 from torch.utils._pytree import tree_leaves
 
-from polyregions.errors import UnsupportedLayerError
-from polyregions.lower.torch.ops import HANDLERS, Chain, Signal, Skipped
+from polyregions.errors import PolyregionsError, UnsupportedLayerError
+from polyregions.lower.builder import Builder
+from polyregions.lower.torch import arithmetic, choices, constants, moves, products, units
+from polyregions.lower.torch.modules import left_out
+from polyregions.lower.torch.refusals import is_refused, refusal
+from polyregions.lower.torch.traced import HANDLERS, Call, Condition, Traced, Unavailable
 from polyregions.network import Network
 from polyregions.torch_forward import Convention, Model, convention, unchanged
+
+# Importing these filled the table.
+__all__ = ["arithmetic", "capture", "choices", "constants", "products", "units"]
 
 _EXPORTING = Lock()
 
@@ -33,12 +39,6 @@ _BATCH = 7
 def capture(model: Model, shape: tuple[int, ...] | None = None) -> tuple[Network, Convention]:
     """Lower a model by its exported program.
 
-    Parameters
-    ----------
-    model : torch module or exported program
-    shape : tuple of int, optional
-        The shape of one input, if it is known.
-
     Returns
     -------
     network, call : Network, Convention
@@ -46,7 +46,24 @@ def capture(model: Model, shape: tuple[int, ...] | None = None) -> tuple[Network
     """
     call = convention(model, shape)
     program = model if isinstance(model, torch.export.ExportedProgram) else _export(model, call)
-    return _Walk(program, call).lower(), call
+    if _writes_through_views(program.graph_module):
+        program = _decomposed(program, {})
+    try:
+        return _Walk(program, call).lower(), call
+    except _Unknown as unknown:
+        # Perhaps it is made of operations that are known.
+        try:
+            return _Walk(_decomposed(program), call).lower(), call
+        except (_Unknown, PolyregionsError, ValueError):
+            raise refusal(unknown.name, unknown.where) from None
+
+
+class _Unknown(Exception):
+    """An operation that nothing here has heard of."""
+
+    def __init__(self, name: str, where: str) -> None:
+        super().__init__(where)
+        self.name, self.where = name, where
 
 
 def _export(model: torch.nn.Module, call: Convention) -> torch.export.ExportedProgram:
@@ -65,29 +82,74 @@ def _export(model: torch.nn.Module, call: Convention) -> torch.export.ExportedPr
         ) from error
 
 
+def _decomposed(program: torch.export.ExportedProgram, *table: Any) -> Any:
+    """The program in fewer kinds of operations, none of which writes into its operands."""
+    with _EXPORTING, warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # torch's own
+        return program.run_decompositions(*table)
+
+
+def _writes_through_views(module: torch.fx.GraphModule) -> bool:
+    """Whether an operation in place changes what other names stand for as well."""
+    seen: dict[torch.fx.Node, torch.fx.Node] = {}
+    shared: set[torch.fx.Node] = set()
+    for node in module.graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        if node.op != "call_function" or schema is None or not node.args:
+            continue
+        first = node.args[0]
+        if not isinstance(first, torch.fx.Node) or not schema.arguments:
+            continue
+        alias = schema.arguments[0].alias_info
+        if alias is None:
+            continue
+        root = seen.get(first, first)
+        if alias.is_write:
+            if root in shared:
+                return True
+        else:
+            seen[node] = root
+            shared.add(root)
+    return False
+
+
 @dataclass
 class _Walk:
     program: torch.export.ExportedProgram
     call: Convention
+    build: Builder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.build = Builder(prod(self.call.shape))
 
     def lower(self) -> Network:
-        chain = Chain(prod(self.call.shape))
         placeholders = self.program.graph.find_nodes(op="placeholder")
         specs = {spec.arg.name: spec for spec in self.program.graph_signature.input_specs}
-        inputs = [self._input(specs[node.name], chain) for node in placeholders]
-        self._finish(self._run(self.program.graph_module, inputs, chain), chain)
-        return chain.network()
+        inputs = [self._input(specs[node.name]) for node in placeholders]
+        return self._finish(self._run(self.program.graph_module, inputs))
 
     @cached_property
-    def _batch(self) -> Any:
-        """Length of the input's first axis: a number, or a symbol for any number."""
+    def _batch(self) -> int | None:
+        """Length of the input's first axis, for which any number does if it may be any.
+
+        None if there is no axis of a batch, or one of length 1, which is like any other.
+        """
+        if not self.call.batched:
+            return None
         (name,) = self.program.graph_signature.user_inputs
         nodes = self.program.graph.find_nodes(op="placeholder")
-        return next(node.meta["val"].shape[0] for node in nodes if node.name == name)
+        length = next(node.meta["val"].shape[0] for node in nodes if node.name == name)
+        if not isinstance(length, int):
+            hint = getattr(length.node, "hint", None)
+            length = hint if isinstance(hint, int) and hint > 1 else _BATCH
+        return length if length > 1 else None
 
-    def _input(self, spec: Any, chain: Chain) -> Any:
+    def _input(self, spec: Any) -> Any:
         if spec.kind == InputKind.USER_INPUT:
-            return chain.signal(self.call.shape)
+            if self._batch is not None:
+                return Traced(self.build.input(self.call.shape), 0, self._batch)
+            shape = (1, *self.call.shape) if self.call.batched else self.call.shape
+            return Traced(self.build.input(shape))
         if spec.target in self.program.state_dict:
             value = self.program.state_dict[spec.target]
         else:
@@ -95,7 +157,7 @@ class _Walk:
         # A copy: the program may change it in place, as a batch norm in train mode does.
         return value.detach().clone() if isinstance(value, torch.Tensor) else value
 
-    def _run(self, module: torch.fx.GraphModule, inputs: list[Any], chain: Chain) -> Any:
+    def _run(self, module: torch.fx.GraphModule, inputs: list[Any]) -> Any:
         """Walk a graph, the program's own or one that it calls, and return its outputs."""
         env: dict[torch.fx.Node, Any] = {}
         waiting = iter(inputs)
@@ -105,105 +167,145 @@ class _Walk:
             elif node.op == "get_attr":
                 env[node] = operator.attrgetter(str(node.target))(module)
             elif node.op == "call_function":
-                env[node] = self._call(node, env, chain)
+                env[node] = self._call(node, env)
             elif node.op == "output":
                 return torch.fx.map_arg(node.args[0], lambda n: env[n])
             else:
                 raise UnsupportedLayerError(f"the exported program has a {node.op} node")
         raise AssertionError("every graph ends in its output")
 
-    def _call(self, node: torch.fx.Node, env: dict[torch.fx.Node, Any], chain: Chain) -> Any:
+    def _call(self, node: torch.fx.Node, env: dict[torch.fx.Node, Any]) -> Any:
         given: Any = (node.args, node.kwargs)
         args, kwargs = torch.fx.map_arg(given, lambda n: env[n])
         if isinstance(node.target, torch._ops.HigherOrderOperator):
-            return self._call_graph(node, args, chain)
-        # Every use counts, also the second of the same value.
-        inputs = tree_leaves((args, kwargs))
-        signals = [value for value in inputs if isinstance(value, Signal)]
-        if node.target is operator.getitem and not isinstance(args[0], Signal | Skipped):
+            return self._call_graph(node, args)
+        name = _name(node)
+        if name.startswith(_ASSERTIONS):
+            return None
+        if node.target is operator.getitem and not isinstance(args[0], Traced):
             return args[0][args[1]]
-        if not signals and any(isinstance(value, Skipped) for value in inputs):
-            return Skipped()
-        if not signals:
+        inputs = [x for x in tree_leaves((args, kwargs)) if isinstance(x, _DEPENDENT)]
+        if not inputs:
             with torch.no_grad():
                 return node.target(*args, **kwargs)  # type: ignore[operator]
-        where = describe(node)
-        chain.check_current(signals, where, multiplies=_name(node) in _PRODUCTS)
-        result = self._handle(node, where, args, kwargs, chain)
-        if isinstance(result, Signal) and _is_in_place(node):
+        result = self._handle(node, name, inputs, args, kwargs)
+        if _is_in_place(node):
             env[node.args[0]] = result  # type: ignore[index]
         return result
 
-    def _call_graph(self, node: torch.fx.Node, args: Any, chain: Chain) -> Any:
+    def _call_graph(self, node: torch.fx.Node, args: Any) -> Any:
         """A part of the forward that runs in some mode."""
         name, where = _name(node), describe(node)
         if name == "wrap_with_set_grad_enabled":
             _, graph, *operands = args
-            return self._run(graph, operands, chain)
+            return self._run(graph, operands)
         if name == "wrap_with_autocast":
             _, _, enabled, _, graph, *operands = args
             if not enabled:
-                return self._run(graph, operands, chain)
+                return self._run(graph, operands)
             raise UnsupportedLayerError(
                 f"{where}: the forward rounds its weights by torch.autocast, so its regions are "
                 "not those of the weights it has. Leave autocast out of the forward; to partition "
                 "the rounded network, convert the model, for example by model.bfloat16()"
             )
-        raise unsupported(name, where)
+        raise refusal(name, where)
 
-    def _handle(self, node: torch.fx.Node, where: str, args: Any, kwargs: Any, chain: Chain) -> Any:
-        name = _name(node)
-        handler = HANDLERS.get(name.removesuffix("_") if name not in HANDLERS else name)
-        if handler is None:
-            raise unsupported(name, where)
+    def _handle(
+        self, node: torch.fx.Node, name: str, inputs: list[Any], args: Any, kwargs: Any
+    ) -> Any:
+        where = describe(node)
+        plain = name if name in HANDLERS else name.removesuffix("_")
+        handler = HANDLERS.get(plain)
         value = node.meta.get("val")
-        value = value[0] if isinstance(value, tuple | list) else value
-        shape = self._shape(value, where) if isinstance(value, torch.Tensor) else None
-        if isinstance(value, torch.Tensor) and not value.is_floating_point():
-            raise UnsupportedLayerError(
-                f"{where} turns values into {value.dtype}, which cuts them off: that is not "
-                "continuous, so regions would not meet"
+        value = value[0] if isinstance(value, tuple | list) and value else value
+        dtype = value.dtype if isinstance(value, torch.Tensor) else self.call.dtype
+        call = Call(self.build, where, plain, dtype, self.call.device)
+        if "MultiheadAttention" in str(node.meta.get("nn_module_stack")):
+            raise refusal("scaled_dot_product_attention", where)
+        for x in inputs:
+            if isinstance(x, Unavailable):
+                raise UnsupportedLayerError(f"{x.where} {x.why}")
+            if isinstance(x, Condition) and plain not in _OF_CONDITIONS:
+                raise call.refused(
+                    "uses a comparison as a value, which jumps: regions would not meet. What "
+                    "works instead: torch.relu, torch.clamp, or torch.where between scaled "
+                    "copies of the compared value"
+                )
+            if isinstance(x, Traced) and x.last is not None:
+                self._check_last(x, plain)
+        if handler is None:
+            if is_refused(name):
+                raise refusal(name, where)
+            raise _Unknown(name, where)
+        if not dtype.is_floating_point and plain not in _OF_CONDITIONS:
+            raise call.refused(
+                f"turns values into {dtype}, which cuts them off: that is not continuous, so "
+                "regions would not meet"
             )
-        return handler(chain, where, shape, *args, **kwargs)
+        try:
+            return handler(call, *args, **kwargs)
+        except PolyregionsError:
+            raise
+        except _RAW as error:
+            first = (str(error).strip() or repr(error)).splitlines()[0]
+            raise call.refused(f"is of a form that is not supported: {first}") from error
 
-    def _shape(self, value: torch.Tensor, where: str) -> tuple[int, ...]:
-        """Shape of one input's part of a value."""
-        if not self.call.batched:
-            return tuple(int(n) for n in value.shape)
-        if value.ndim == 0 or value.shape[0] != self._batch:
-            raise UnsupportedLayerError(
-                f"{where} moves or mixes the axis of the batch: its result has shape "
-                f"{tuple(value.shape)}, where the first axis should be the batch of {self._batch}"
-            )
-        return tuple(int(n) for n in value.shape[1:])
+    def _check_last(self, x: Traced, name: str) -> None:
+        assert x.last is not None
+        keeps_all = name in moves.SHAPES or name in moves.NOTHING or name in _SIZES
+        if not (keeps_all or (x.last.of_each and name in (*moves.MOVES, *moves.JOINS))):
+            raise refusal(x.last.name, x.last.where)
 
-    def _finish(self, values: Any, chain: Chain) -> None:
+    def _finish(self, values: Any) -> Network:
         specs = self.program.graph_signature.output_specs
         if any(spec.kind == OutputKind.BUFFER_MUTATION for spec in specs):
             raise ValueError(
                 "the model changes its own buffers when called; call model.eval() first"
             )
         pairs = zip(values, specs, strict=True)
-        outputs = [value for value, spec in pairs if spec.kind == OutputKind.USER_OUTPUT]
-        if len(outputs) != 1:
-            raise UnsupportedLayerError(
-                f"the model returns {len(outputs)} tensors; wrap it so that it returns one"
-            )
-        if not isinstance(outputs[0], Signal):
+        returned = [value for value, spec in pairs if spec.kind == OutputKind.USER_OUTPUT]
+        outputs = [value for value in returned if isinstance(value, (torch.Tensor, *_DEPENDENT))]
+        if not any(isinstance(value, _DEPENDENT) for value in outputs):
             raise ValueError("the model's output does not depend on its input")
-        chain.check_current(outputs, "the output")
+        signals = []
+        for i, value in enumerate(outputs):
+            if isinstance(value, Unavailable):
+                raise UnsupportedLayerError(f"{value.where} {value.why}")
+            if isinstance(value, Condition):
+                raise UnsupportedLayerError(
+                    f"output {i} of the model is a comparison, which jumps: regions would not "
+                    "meet. What works instead: the compared value, whose zero is where it jumps"
+                )
+            if not isinstance(value, Traced):
+                raise UnsupportedLayerError(
+                    f"output {i} of the model does not depend on its input; leave it out"
+                )
+            if value.axis not in (None, 0):
+                raise UnsupportedLayerError(
+                    f"output {i} of the model has the batch as axis {value.axis}, not as its first"
+                )
+            if value.last is not None:
+                self.build.notes.append(left_out(value.last.where))
+            signals.append(value.signal)
+        return self.build.finish(*signals)
+
+
+_DEPENDENT = (Traced, Condition, Unavailable)
+_ASSERTIONS = ("_assert", "sym_constrain", "_check")
+_OF_CONDITIONS = frozenset(
+    ("where", "masked_fill", "logical_not", "bitwise_not", "gt", "ge", "lt", "le", "greater",
+     "less", "greater_equal", "less_equal", "sym_size", "sym_numel")
+)  # fmt: skip
+_SIZES = ("sym_size", "sym_numel")
+
+# What handlers and torch raise at operands that they were not made for.
+_RAW = (RuntimeError, TypeError, IndexError, KeyError, AttributeError, AssertionError)
 
 
 def _name(node: torch.fx.Node) -> str:
     """The operation's name, without its overload."""
     packet = getattr(node.target, "overloadpacket", node.target)
     return str(getattr(packet, "__name__", packet))
-
-
-# Operations that are no longer piecewise linear where two operands depend on the input.
-_PRODUCTS = frozenset(
-    ("mul", "mul_", "div", "div_", "matmul", "mm", "mv", "bmm", "dot", "linear", "einsum", "pow")
-)
 
 
 def _is_in_place(node: torch.fx.Node) -> bool:
@@ -233,50 +335,3 @@ def describe(node: torch.fx.Node) -> str:
         file = file.strip('" ')
         name += f" ({file.rsplit('/', 1)[-1]},{line}: {lines[-1].strip()})"
     return name
-
-
-_CURVED = {
-    "gelu": "nn.ReLU or nn.LeakyReLU",
-    "silu": "nn.ReLU, or nn.Hardtanh",
-    "mish": "nn.ReLU",
-    "elu": "nn.LeakyReLU",
-    "celu": "nn.LeakyReLU",
-    "selu": "nn.LeakyReLU",
-    "softplus": "nn.ReLU, its limit (see polyregions.smooth)",
-    "log_sigmoid": "nn.ReLU",
-    "tanh": "nn.Hardtanh",
-    "sigmoid": "nn.Hardtanh; as the last layer leave it out and keep the logit",
-    "softmax": "the logits: leave it out as the last layer (see polyregions.smooth)",
-    "log_softmax": "the logits: leave it out as the last layer (see polyregions.smooth)",
-    "hardswish": "nn.ReLU6",
-    "exp": "nn.ReLU",
-    "log": "nn.ReLU",
-    "sin": "nn.ReLU",
-    "cos": "nn.ReLU",
-    "pow": "abs",
-    "sqrt": "nn.ReLU",
-    "layer_norm": "nn.BatchNorm1d in eval mode",
-    "group_norm": "nn.BatchNorm1d in eval mode",
-    "scaled_dot_product_attention": "a stack of nn.Linear and nn.ReLU",
-}
-_JUMPING = ("hardshrink", "sign", "round", "floor", "ceil", "heaviside", "trunc", "frac")
-
-
-def unsupported(name: str, where: str) -> UnsupportedLayerError:
-    """The error for an operation without a handler."""
-    plain = name.removesuffix("_").removeprefix("_")
-    if plain in _CURVED:
-        return UnsupportedLayerError(
-            f"{where} is not piecewise linear: its graph is curved, so there are no linear "
-            f"regions. What works instead: {_CURVED[plain]}"
-        )
-    if plain in _JUMPING:
-        return UnsupportedLayerError(
-            f"{where} is not continuous: regions would not meet. What works instead: a "
-            "continuous piecewise-linear function such as nn.ReLU or nn.Hardtanh"
-        )
-    return UnsupportedLayerError(
-        f"{where} is not supported. Supported are linear layers, ReLU, LeakyReLU, PReLU, abs, "
-        "ReLU6, Hardtanh, clamp, eval-mode Dropout and BatchNorm1d, Flatten and reshapes, and "
-        "arithmetic with constants, one after the other"
-    )

@@ -12,6 +12,7 @@ from torch import nn
 from polyregions import network
 from polyregions.errors import UnsupportedLayerError
 from polyregions.lower.torch import tensors
+from polyregions.lower.torch.traced import is_number
 from polyregions.network import Affine, Network, Step
 
 Handler: TypeAlias = Callable[[Any, int, str], Step | None]
@@ -35,22 +36,38 @@ def read_modules(model: nn.Module) -> Network | None:
     layers = list(_flatten(model, ""))
     if not layers or type(layers[0][1]) is not nn.Linear:
         return None
+    notes = []
+    if type(layers[-1][1]) in _LAST and not _is_hooked(layers[-1][1]):
+        path, layer = layers.pop()
+        notes.append(left_out(_named(path, layer)))
     if any(type(layer) not in _HANDLERS or _is_hooked(layer) for _, layer in layers):
         return None
     width = n_inputs = layers[0][1].in_features
     steps: list[Step] = []
     for path, layer in layers:
-        name = f"layer {path!r} ({type(layer).__name__})" if path else type(layer).__name__
-        step = _HANDLERS[type(layer)](layer, width, name)
+        step = _HANDLERS[type(layer)](layer, width, _named(path, layer))
         if step is not None:
             steps.append(step)
             width = step.n_outputs
-    notes = tuple(
-        f"{step.name}: scale and shift are rounded to float64"
-        for step in steps
-        if isinstance(step, network.Scale)
+        if isinstance(step, network.Scale):
+            notes.append(f"{step.name}: scale and shift are rounded to float64")
+    return Network(tuple(steps), n_inputs, tuple(notes))
+
+
+# Curved layers that may stand at the end, and are left out there.
+_LAST = (nn.Softmax, nn.LogSoftmax, nn.Sigmoid, nn.LogSigmoid)
+
+
+def _named(path: str, layer: nn.Module) -> str:
+    return f"layer {path!r} ({type(layer).__name__})" if path else type(layer).__name__
+
+
+def left_out(where: str) -> str:
+    """The note on a last step that is left out."""
+    return (
+        f"{where}: left out as the last step, which moves no region: the values are those that "
+        "go into it"
     )
-    return Network(tuple(steps), n_inputs, notes)
 
 
 def _flatten(module: nn.Module, path: str) -> Iterator[tuple[str, Any]]:
@@ -140,10 +157,6 @@ def without_statistics(name: str) -> ValueError:
         "batch it sees, in eval mode too, and the network is no function of its input; train it "
         "with track_running_stats=True"
     )
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool | torch.SymBool)
 
 
 def number(value: Any, name: str) -> float:

@@ -11,15 +11,27 @@ import torch
 from polyregions.network import FloatArray, Scale
 
 
-def read(tensor: torch.Tensor, name: str) -> FloatArray:
-    """A float tensor as a float64 array, exactly."""
+def read(tensor: torch.Tensor, name: str, *, finite: bool = True) -> FloatArray:
+    """A tensor of numbers as a float64 array, exactly.
+
+    Raises
+    ------
+    TypeError
+        If it holds complex numbers.
+    ValueError
+        If it holds none at all (on the meta device), NaN, infinite values unless `finite` is
+        False, or integers that no float64 equals.
+    """
     if tensor.is_meta:
         raise ValueError(f"{name} is on the meta device, where tensors hold no numbers")
-    if not tensor.is_floating_point():
-        raise TypeError(f"{name} must be a floating-point tensor, got {tensor.dtype}")
-    array: FloatArray = tensor.detach().cpu().to(torch.float64).numpy()
-    if not np.isfinite(array).all():
+    if tensor.is_complex():
+        raise TypeError(f"{name} must be a tensor of real numbers, got {tensor.dtype}")
+    plain = tensor.detach().cpu()
+    array: FloatArray = plain.to(torch.float64).numpy()
+    if not (np.isfinite(array).all() if finite else not np.isnan(array).any()):
         raise ValueError(f"{name} holds NaN or infinite values; every coefficient must be finite")
+    if not tensor.is_floating_point() and (np.abs(array) >= 2.0**53).any():
+        raise ValueError(f"{name} holds integers above 2**53, which float64 may round")
     return array
 
 
