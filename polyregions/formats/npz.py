@@ -6,8 +6,13 @@ For all others it is the bytes of the integers of their triples (two's complemen
 significant byte first, as few bytes as hold the number and its sign) one after the other, with
 offsets.
 
-A partition with a slice has version 3, and holds the network's steps and what
-`polyregions.formats.slices` says; without one it has version 2.
+A file has the lowest version of the schema that knows all it holds, so that older readers open
+what they can:
+
+- 2: a partition without a slice, by a network that is a chain of affine steps, scales and
+  activations, if it has its network at all;
+- 3: one with a slice; it has the network's steps and what `polyregions.formats.slices` says;
+- 4: one with any other network.
 
 Activation patterns take one bit for each unit of a face, or more where units have more than two
 pieces: plane p of `face_pattern_bits` holds bit p of every piece, eight units to a byte. With
@@ -38,8 +43,7 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition
 
 SCHEMA = "polyregions.partition"
-VERSION = 3
-_VERSION_WITHOUT_SLICE = 2
+VERSION = 4
 
 # What a file holds besides the schema, its version and the engine: dtype and shape of each array.
 # A letter is a length that all arrays agree on.
@@ -76,6 +80,8 @@ def write(path: str | PathLike[str], part: Partition) -> None:
 
     Raises
     ------
+    LimitError
+        If the network is so large that its exact vertices could not be worked out again.
     OSError
         If the file cannot be written.
     """
@@ -86,9 +92,7 @@ def write(path: str | PathLike[str], part: Partition) -> None:
     }
     contents: Arrays = {
         "schema": np.array(SCHEMA, dtype="<U"),
-        "schema_version": np.array(
-            _VERSION_WITHOUT_SLICE if part.slice is None else VERSION, dtype="<i8"
-        ),
+        "schema_version": np.array(0, dtype="<i8"),  # set when the rest is known
         "engine": np.array(part.engine, dtype="<U"),
         "decision_arithmetic": np.array(" ".join(part.decisions), dtype="<U"),
     }
@@ -106,6 +110,7 @@ def write(path: str | PathLike[str], part: Partition) -> None:
         assert part.network is not None
         network = part.slice.restrict(part.network)
         contents |= provenance.encode_network(network) | slices.encode(part)
+    contents["schema_version"] = np.array(max(2, _lowest_version(contents)), dtype="<i8")
     arrays.write(path, contents)
 
 
@@ -143,6 +148,13 @@ def is_partition(path: str | PathLike[str]) -> bool:
     return "schema" in (arrays.names(path) or [])
 
 
+def _lowest_version(contents: Arrays) -> int:
+    """The first version that knows what a file holds."""
+    if provenance.has_sources(contents):
+        return 4
+    return 3 if slices.is_in(contents) else 1
+
+
 def _check_schema(contents: Arrays, where: str) -> None:
     if "schema" not in contents:
         held = ", ".join(map(repr, list(contents)[:4])) or "nothing"
@@ -159,6 +171,11 @@ def _check_schema(contents: Arrays, where: str) -> None:
         raise FormatError(
             f"{where} was written by a newer polyregions (schema {version}), this one reads up to "
             f"{VERSION}; upgrade"
+        )
+    if version < _lowest_version(contents):
+        raise FormatError(
+            f"{where} is damaged: it says that it is of schema {version}, but holds what is new in "
+            f"schema {_lowest_version(contents)}"
         )
 
 
@@ -221,6 +238,9 @@ def _check_arrays(contents: Arrays) -> None:
     names = {*schema, *texts, "schema_version"}
     if is_sliced or "vertex_bytes" not in contents:
         names |= {*provenance.TEXTS, *provenance.step_arrays(contents)}
+        if provenance.has_sources(contents):
+            schema = schema | provenance.SOURCES
+            names |= provenance.SOURCES.keys()
     if missing := sorted(names - contents.keys()):
         raise FormatError(f"it lacks {', '.join(missing)}")
     if unknown := sorted(contents.keys() - names):

@@ -4,6 +4,14 @@ The exact vertices of a wide network are integers of hundreds of digits, a hundr
 which take hours to work out. A file holds instead what they follow from: the network, step by
 step, and the two lines that meet in each vertex. A line is a side of the domain, or a *cut*, the
 line of one unit in one face as it was before the unit's layer.
+
+The lines of a layer are numbered unit by unit: those of an activation by its breakpoints, those of
+a maximum by the pairs of its members, (0, 1), (0, 2), ..., (1, 2), .... A pair of members may cut a
+face where neither of them is the largest; such a cut need not be an edge, but lines that meet in a
+vertex may be of that kind.
+
+A chain of affine steps, scales and activations is *plain*. For any other network a file also says
+which values each step takes.
 """
 
 from __future__ import annotations
@@ -12,23 +20,28 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from polyregions.domain import Domain
-from polyregions.errors import FormatError
+from polyregions.errors import FormatError, LimitError
 from polyregions.exact import Triple
 from polyregions.formats.arrays import Arrays
 from polyregions.network import (
     Activation,
     Affine,
     ByteArray,
+    Convolution,
     FloatArray,
+    Gather,
     IntArray,
+    Maximum,
     Network,
     Scale,
     Step,
+    Sum,
     Units,
 )
 from polyregions.patterns import first_difference
@@ -49,15 +62,45 @@ ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "cut_offsets": ("<i4", ("L + 1",)),
 }
 TEXTS = ("step_kind", "step_name")
-
-_STEPS: dict[str, tuple[Callable[..., Step], dict[str, int]]] = {
-    "affine": (Affine, {"weight": 2, "bias": 1}),
-    "scale": (Scale, {"scale": 1, "shift": 1, "shift_magnitude": 1}),
-    "activation": (Activation, {"breakpoints": 2, "slopes": 2, "intercepts": 2}),
+# Of networks that are not plain: the values that all steps take, and where those of each begin.
+SOURCES: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "step_sources": ("<i4", ("Z",)),
+    "step_source_offsets": ("<i4", ("T",)),
 }
 
-# The engine writes a scale as a square matrix.
+# Of each kind of step the arrays: dtype and number of axes, None where any number will do.
+_STEPS: dict[str, tuple[Callable[..., Step], dict[str, tuple[str, int | None]]]] = {
+    "affine": (Affine, {"weight": ("<f8", 2), "bias": ("<f8", 1)}),
+    "scale": (Scale, {"scale": ("<f8", 1), "shift": ("<f8", 1), "shift_magnitude": ("<f8", 1)}),
+    "activation": (
+        Activation,
+        {"breakpoints": ("<f8", 2), "slopes": ("<f8", 2), "intercepts": ("<f8", 2)},
+    ),
+    "gather": (Gather, {"index": ("<i8", 1), "width": ("<i8", 0), "fill": ("<f8", 1)}),
+    "sum": (Sum, {"coefficients": ("<f8", 1), "width": ("<i8", 0)}),
+    "convolution": (
+        Convolution,
+        {
+            "weight": ("<f8", None),
+            "bias": ("<f8", 1),
+            "shape": ("<i8", 1),
+            "stride": ("<i8", 1),
+            "padding": ("<i8", 2),
+            "dilation": ("<i8", 1),
+            "groups": ("<i8", 0),
+        },
+    ),
+    "maximum": (Maximum, {"members": ("<i8", 2), "width": ("<i8", 0)}),
+}
+_PLAIN = (Affine, Scale, Activation)
+
+# The engine writes a scale of a plain network as a square matrix.
 _WIDEST_SCALE = 1 << 14
+
+# Small arrays can describe steps of any width. So many values may come before and behind all steps
+# together, including what the engine makes of them, and so many products may a convolution be of:
+# both are some gigabytes while an exact vertex is worked out.
+_MOST_VALUES, _MOST_PRODUCTS = 1 << 26, 1 << 27
 
 # So many vertices are worked out when a file is read, spread over all of them.
 _N_CHECKED = 6
@@ -114,15 +157,31 @@ def encode(made: Provenance) -> Arrays:
 
 
 def encode_network(network: Network) -> Arrays:
-    """Arrays from which `decode_network` makes the same network."""
+    """Arrays from which `decode_network` makes the same network.
+
+    Raises
+    ------
+    LimitError
+        If the network is so large that `decode_network` would refuse it.
+    """
+    if problem := _excess(network):
+        raise LimitError(
+            f"the partition cannot be saved with its exact vertices or its slice: {problem}"
+        )
     steps = network.steps
     contents: Arrays = {
         "step_kind": np.array(" ".join(_kind(step) for step in steps), dtype="<U"),
         "step_name": np.array([step.name for step in steps], dtype="<U"),
     }
     for i, step in enumerate(steps):
-        for name in _STEPS[_kind(step)][1]:
-            contents[f"step_{i}_{name}"] = np.asarray(getattr(step, name), dtype="<f8")
+        for name, (dtype, _) in _STEPS[_kind(step)][1].items():
+            array = np.asarray(getattr(step, name), dtype=dtype)
+            # The padding of no axis at all has lost its second axis.
+            contents[f"step_{i}_{name}"] = array.reshape(-1, 2) if name == "padding" else array
+    if not _is_plain(network):
+        assert network.sources is not None
+        taken = [np.array(sources, dtype=np.int32) for sources in network.sources]
+        contents |= {"step_sources": _joined(taken), "step_source_offsets": _offsets(taken)}
     return contents
 
 
@@ -130,18 +189,24 @@ def _kind(step: Step) -> str:
     return next(kind for kind, (cls, _) in _STEPS.items() if type(step) is cls)
 
 
+def _is_plain(network: Network) -> bool:
+    return network.is_chain and all(isinstance(step, _PLAIN) for step in network.steps)
+
+
 def _by_layer(made: Provenance) -> list[tuple[Layer, IntArray]]:
     return list(zip(made.layers, made.line_number, strict=False))
 
 
 def _line_number(layer: Layer) -> IntArray:
-    """The place of every line of the engine's layer among all that the activation can have.
+    """The place of every line of the engine's layer among all that its units can have.
 
     The engine leaves out lines that are multiples of others. Which these are is its own affair
     and must not matter for a file.
     """
     assert layer.switching is not None
     value, breakpoint_ = layer.switching.line_value, layer.switching.line_breakpoint
+    if layer.n_lines == len(value):
+        return np.arange(len(value), dtype=np.int32)  # none is left out
     all_pairs = zip(value.tolist(), breakpoint_.tolist(), strict=True)
     number = {pair: i for i, pair in enumerate(all_pairs)}
     pairs = zip(layer.line_value.tolist(), layer.line_breakpoint.tolist(), strict=True)
@@ -154,6 +219,11 @@ def _joined(arrays: Sequence[IntArray]) -> IntArray:
 
 def _offsets(arrays: Sequence[IntArray]) -> IntArray:
     return np.cumsum([0, *map(len, arrays)], dtype=np.int32)
+
+
+def has_sources(contents: Arrays) -> bool:
+    """Whether a file is of a network that is not plain."""
+    return not contents.keys().isdisjoint(SOURCES)
 
 
 def step_arrays(contents: Arrays) -> set[str]:
@@ -239,34 +309,103 @@ def _network(contents: Arrays) -> Network:
     names = contents.pop("step_name")
     if names.shape != (len(kinds),) or names.dtype.kind != "U":
         raise FormatError("step_name does not name every step")
+    says_sources = has_sources(contents)
+    sources = _sources(contents, len(kinds)) if says_sources else None
     try:
         steps = [
             _step(contents, i, kind, str(name))
             for i, (kind, name) in enumerate(zip(kinds, names.tolist(), strict=True))
         ]
-        return Network(tuple(steps), 2)
+        network = Network(tuple(steps), 2, sources=sources)
     except (ValueError, TypeError) as error:
         raise FormatError(f"its network makes no sense: {error}") from error
+    if _is_plain(network) == says_sources:
+        raise FormatError("step_sources goes with networks that are not plain, and with no others")
+    if problem := _excess(network):
+        raise FormatError(problem)
+    return network
+
+
+def _sources(contents: Arrays, n_steps: int) -> tuple[tuple[int, ...], ...]:
+    taken, offsets = contents.pop("step_sources"), contents.pop("step_source_offsets")
+    parts = _split("step_source", taken, offsets, n_steps)
+    return tuple(tuple(part.tolist()) for part in parts)
 
 
 def _step(contents: Arrays, i: int, kind: str, name: str) -> Step:
     if kind not in _STEPS:
         raise FormatError(f"step {i} is of the unknown kind {kind!r}")
-    make, shapes = _STEPS[kind]
+    make, schema = _STEPS[kind]
     arguments: dict[str, Any] = {}
-    for what, n_axes in shapes.items():
+    for what, (dtype, n_axes) in schema.items():
         array = contents.pop(f"step_{i}_{what}", None)
-        if array is None or array.dtype != np.dtype("<f8") or array.ndim != n_axes:
-            raise FormatError(f"step_{i}_{what} is not an array of {n_axes} axes of float64")
-        arguments[what] = array
+        if (
+            array is None
+            or array.dtype != np.dtype(dtype)
+            or (n_axes is not None and array.ndim != n_axes)
+        ):
+            axes = "any number of" if n_axes is None else n_axes
+            raise FormatError(
+                f"step_{i}_{what} is not an array of {axes} axes of {np.dtype(dtype)}"
+            )
+        # A single integer is a number for the constructors.
+        arguments[what] = int(array) if n_axes == 0 else array
     if make is Activation:
         if (arguments["breakpoints"] == -np.inf).any():
             raise FormatError(f"step_{i}_breakpoints holds -inf")
         if all(_is_one_row(array) for array in arguments.values()):
             arguments = {k: np.broadcast_to(a[0], a.shape) for k, a in arguments.items()}
-    elif make is Scale and len(arguments["scale"]) > _WIDEST_SCALE:
-        raise FormatError(f"step {i} scales more than {_WIDEST_SCALE} values")
+    elif make is Convolution:
+        _check_axes(arguments, i)
     return make(**arguments, name=name)
+
+
+def _check_axes(arguments: dict[str, Any], i: int) -> None:
+    """Make tuples of what is said of the axes of a convolution."""
+    if arguments["padding"].shape[1] != 2:
+        raise FormatError(f"step_{i}_padding has not two numbers for each axis")
+    if (arguments["shape"] < 0).any():
+        raise FormatError(f"step_{i}_shape holds a negative length")
+    for what in ("shape", "stride", "dilation"):
+        arguments[what] = tuple(arguments[what].tolist())
+    arguments["padding"] = tuple(map(tuple, arguments["padding"].tolist()))
+
+
+def _excess(network: Network) -> str | None:
+    """What is too large of a network to be worked with, in words, if anything is."""
+    if _is_plain(network):
+        for i, step in enumerate(network.steps):
+            if isinstance(step, Scale) and step.n_outputs > _WIDEST_SCALE:
+                return f"step {i} scales more than {_WIDEST_SCALE} values"
+        return None
+    for i, step in enumerate(network.steps):
+        if isinstance(step, Convolution):
+            n_products = step.n_outputs * prod(step.weight.shape[1:])
+            if n_products > _MOST_PRODUCTS:
+                return f"step {i} convolves by {n_products:,} products, above {_MOST_PRODUCTS:,}"
+    n_values = _n_values(network)
+    if n_values > _MOST_VALUES:
+        return f"its network has {n_values:,} values, above {_MOST_VALUES:,}"
+    return None
+
+
+def _n_values(network: Network) -> int:
+    """How many values the steps take and give, with what the engine holds at activation layers."""
+    assert network.sources is not None
+    widths = [network.n_inputs, *(step.n_outputs for step in network.steps)]
+    last_use = {v: i for i, sources in enumerate(network.sources) for v in sources}
+    total = 0
+    carried = {0: widths[0]}
+    for i, step in enumerate(network.steps):
+        total += step.n_inputs + step.n_outputs
+        carried = {v: n for v, n in carried.items() if last_use.get(v, -1) > i}
+        if isinstance(step, Activation):
+            total += (step.n_inputs + sum(carried.values())) * step.slopes.shape[1]
+        elif isinstance(step, Maximum):
+            n, k = step.members.shape
+            total += (n * k * (k + 1) // 2 + sum(carried.values())) * 2
+        carried[i + 1] = widths[i + 1]
+    return total
 
 
 def _is_one_row(table: FloatArray) -> bool:
