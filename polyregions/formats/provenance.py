@@ -529,6 +529,8 @@ def _check_some(vertices: ExactVertices, xy: FloatArray, error: FloatArray) -> N
             triple = vertices[v]
         except ZeroDivisionError as error_:
             raise FormatError(f"the lines of vertex {v} do not meet") from error_
+        except RecursionError as error_:
+            raise FormatError("its network is too deep to work out exact vertices") from error_
         if not is_within(triple, xy[v].tolist(), error[v].tolist()):
             raise FormatError(
                 f"vertex_xy[{v}] is farther from the exact vertex {v} than vertex_error says"
