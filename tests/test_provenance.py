@@ -290,6 +290,18 @@ def test_lines_that_do_not_meet_are_refused(saved: Path, tmp_path: Path) -> None
         pr.load(tmp_path / "b.npz")
 
 
+def test_parallel_lines_are_refused(tmp_path: Path) -> None:
+    pr.partition([(np.eye(2), np.zeros(2)), (np.ones((1, 2)), [0])], (-1, 1)).save(
+        tmp_path / "a.npz"
+    )
+    contents = arrays.read(tmp_path / "a.npz")
+    contents["step_0_weight"] = np.array([[1.0, 0.0], [1.0, 0.0]])
+    contents["step_0_bias"] = np.array([0.0, 0.25])
+    arrays.write(tmp_path / "b.npz", contents)
+    with pytest.raises(pr.FormatError, match="do not meet"):
+        pr.load(tmp_path / "b.npz")
+
+
 def test_too_wide_a_scale_is_refused(saved: Path, tmp_path: Path) -> None:
     # It would become a square matrix of a terabyte.
     n = 400_000

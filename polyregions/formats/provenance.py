@@ -527,10 +527,12 @@ def _check_some(vertices: ExactVertices, xy: FloatArray, error: FloatArray) -> N
     for v in sorted(set(np.linspace(0, len(vertices) - 1, _N_CHECKED).astype(int).tolist())):
         try:
             triple = vertices[v]
-        except ZeroDivisionError as error_:
-            raise FormatError(f"the lines of vertex {v} do not meet") from error_
+        except ZeroDivisionError:  # one line twice
+            triple = 0, 0, 0
         except RecursionError as error_:
             raise FormatError("its network is too deep to work out exact vertices") from error_
+        if triple[2] == 0:
+            raise FormatError(f"the lines of vertex {v} do not meet")
         if not is_within(triple, xy[v].tolist(), error[v].tolist()):
             raise FormatError(
                 f"vertex_xy[{v}] is farther from the exact vertex {v} than vertex_error says"
