@@ -114,7 +114,7 @@ def _count_only(args: argparse.Namespace) -> int:
     domain = domain_of(**given, slice=plane)
     with _compilation_is_said(args):
         counts = pr.count_regions(network, domain, slice=plane, **options)
-    widths = [layer.n_inputs for layer in network.activations]
+    widths = [layer.n_outputs for layer in network.activations]
     if args.json:
         _print_json(
             {

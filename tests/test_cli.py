@@ -290,6 +290,21 @@ def test_own_code(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_count_of_maxima(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("model.py").write_text(
+        "import numpy as np\nfrom polyregions.network import Affine, Maximum, Network\n"
+        "cut = Affine([[1, 0], [0, 1], [1, 1]], [0, 0, -0.5])\n"
+        "net = Network((cut, Maximum([[0, 1], [0, 2]], 3)), 2)\n"
+    )
+    status, out, _ = run(capsys, "count", "model.py:net")
+    assert status == 0
+    assert "by 2 units in 1 layer (2)" in out
+    status, out, _ = run(capsys, "count", "model.py:net", "--json")
+    assert json.loads(out)["layers"] == [{"units": 2, "faces": 4}]  # x = y and y = 1/2 cross
+    status, out, _ = run(capsys, "count", "model.py:net", "--json", "--linear")
+    assert json.loads(out)["layers"] == [{"units": 2, "faces": 4}]
+
+
 def test_program(capsys: pytest.CaptureFixture[str]) -> None:
     program = torch.export.export(deep().eval(), (torch.zeros(1, 2),))
     torch.export.save(program, "net.pt2")
