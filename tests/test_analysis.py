@@ -10,7 +10,7 @@ from networks import random_layers, stack, tangents, torch_layers
 from scipy.optimize import linprog
 
 import polyregions as pr
-from polyregions import exact
+from polyregions import exact, network
 from polyregions.analysis.arrangement import first_layer_arrangement
 from polyregions.analysis.extent import extent, inner_vertices
 from polyregions.analysis.grid import (
@@ -232,9 +232,28 @@ def test_arrangements_need_a_first_layer_on_the_plane():
             first_layer_arrangement(pr.lower(layers))
     with pytest.raises(ValueError, match="does not begin"):
         first_layer_arrangement(pr.Network((), 2))
+    # Units that are beside the affine step, not behind it.
+    steps = (network.Affine(np.ones((2, 2)), np.zeros(2)), network.relu(2))
+    both = network.Sum(np.ones(2), 2)
+    beside = pr.Network((*steps, both), 2, sources=((0,), (0,), (1, 2)))
+    with pytest.raises(ValueError, match="does not begin"):
+        first_layer_arrangement(beside)
+    # What comes later does not matter.
+    behind = pr.Network((*steps, both), 2, sources=((0,), (1,), (0, 2)))
+    assert first_layer_arrangement(behind).n_regions == 2
 
 
 # -- bent lines --------------------------------------------------------------------------------
+
+
+def test_a_fork_is_no_bend():
+    # The largest of x, y and -x - y, a star of three rays, and a bent line of the first two.
+    planes = network.Affine([[1, 0], [0, 1], [-1, -1]], np.zeros(3))
+    largest = network.Maximum([[0, 1, 2], [0, 1, -1]], 3)
+    part = pr.partition(pr.Network((planes, largest), 2), (-1, 1))
+    star, line = bent_lines(part)
+    assert (len(star.edges), star.n_components, star.n_bends) == (3, 1, 0)
+    assert (len(line.edges), line.n_components, line.n_bends) == (2, 1, 0)
 
 
 def test_a_bent_line():

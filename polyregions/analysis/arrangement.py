@@ -86,8 +86,10 @@ def first_layer_arrangement(network: Network) -> Arrangement:
     7
     """
     affine, activation = (*network.steps[:2], None, None)[:2]
+    assert network.sources is not None
     if (
         network.n_inputs != 2
+        or network.sources[:2] != ((0,), (1,))
         or not isinstance(affine, Affine)
         or not isinstance(activation, Activation)
     ):

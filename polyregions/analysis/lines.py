@@ -25,7 +25,8 @@ class BentLine(NamedTuple):
         The number of connected components that they make: 1 for a line that bends but does not
         break up, 0 if the unit does not switch in the domain.
     n_bends : int
-        The number of vertices in which two of the edges meet at an angle.
+        The number of vertices in which two of the edges meet at an angle. Where the line of a
+        unit that takes a maximum forks, more than two meet, which is no bend.
     """
 
     unit: int
