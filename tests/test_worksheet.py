@@ -363,6 +363,20 @@ def test_a_folder_that_cannot_be_made(tmp_path):
         worksheet.run(tmp_path / "file", quick=True, echo=lambda text: None)
 
 
+def test_parameters_of_stacks_only():
+    from polyregions.network import Affine, Network, Sum, relu
+    from polyregions.worksheet.answers import count_parameters
+
+    model = seeded(Shallow, 0)
+    counted = count_parameters(model, pr.lower(model))
+    assert (counted.total, counted.registered) == (81, 81)  # 20 * 3 + 21
+    first = Affine(np.ones((2, 2)), np.zeros(2))
+    skip = Network((first, relu(2), Sum(np.ones(2), 2)), 2, sources=((0,), (1,), (0, 2)))
+    for network in (skip, Network((first, relu(2), Sum(np.ones(2), 1)), 2)):
+        with pytest.raises(ValueError, match="is no stack of linear layers"):
+            count_parameters(model, network)
+
+
 def test_importing_the_package_does_not_import_the_worksheet():
     import subprocess
     import sys

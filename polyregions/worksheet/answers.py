@@ -21,7 +21,7 @@ from polyregions.analysis.grid import (
 from polyregions.analysis.lines import BentLine, bent_lines
 from polyregions.api import partition
 from polyregions.lower import lower
-from polyregions.network import Affine, FloatArray, IntArray, Network
+from polyregions.network import Activation, Affine, FloatArray, IntArray, Network
 from polyregions.partition import Partition, RegionCount
 from polyregions.verify import Verification, verify
 from polyregions.worksheet.networks import SheetModel
@@ -85,7 +85,17 @@ class ParameterCount:
 
 
 def count_parameters(model: nn.Module, network: Network) -> ParameterCount:
-    """Count a model's parameters in its lowered network, and those that torch has registered."""
+    """Count a model's parameters in its lowered network, and those that torch has registered.
+
+    Raises
+    ------
+    ValueError
+        If the network is no plain stack of affine layers and activations.
+    """
+    if not network.is_chain or not all(isinstance(s, Affine | Activation) for s in network.steps):
+        raise ValueError(
+            f"{network!r} is no stack of linear layers and activations, which the sheets are about"
+        )
     layers = [step for step in network.steps if isinstance(step, Affine)]
     return ParameterCount(
         tuple(LayerParameters(layer.n_inputs, layer.n_outputs) for layer in layers),
