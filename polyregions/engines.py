@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
+from math import prod
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -12,7 +13,7 @@ from polyregions import compilation
 from polyregions.domain import Domain
 from polyregions.errors import Interrupted, LimitError
 from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES
-from polyregions.network import Affine, Network
+from polyregions.network import Affine, Convolution, Maximum, Network, Step
 from polyregions.progress import ProgressLike, Reporter, reporter
 
 if TYPE_CHECKING:
@@ -122,7 +123,17 @@ def _has_numba() -> bool:
 
 
 def _n_coefficients(network: Network) -> int:
-    return sum(step.n_inputs * step.n_outputs for step in network.steps if isinstance(step, Affine))
+    return sum(_n_products(step) for step in network.steps)
+
+
+def _n_products(step: Step) -> int:
+    """Of how many products one value of everything that a step gives is made, at most."""
+    if isinstance(step, Affine):
+        return step.n_inputs * step.n_outputs
+    if isinstance(step, Convolution):
+        return step.n_outputs * prod(step.weight.shape[1:])
+    # Two coefficients for the difference of every two members.
+    return step.members.size * (step.members.shape[1] - 1) if isinstance(step, Maximum) else 0
 
 
 def faces_by_layer(part: Partition) -> Counts:

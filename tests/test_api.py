@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import polyregions as pr
-from polyregions import engines, limits
+from polyregions import engines, limits, reference
+from polyregions.network import Convolution, Gather, Maximum, Network
 from polyregions.progress import Progress, Reporter
 
 CROSS = [([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])]
@@ -101,6 +102,26 @@ def test_the_short_way_gives_up_where_there_are_many(monkeypatch: pytest.MonkeyP
     with pytest.raises(pr.LimitError) as error:
         pr.count_regions(folds(3), (0, 1), max_regions=20)
     assert (error.value.counts, error.value.layer) == ((4, 16, 64), 2)  # counted so far
+
+
+def test_convolutions_and_maxima_are_not_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have few numbers, but plain integers would take minutes for them."""
+
+    def subdivide(*args: object, **options: object) -> None:
+        raise AssertionError("in plain integers")
+
+    monkeypatch.setattr(engines, "_has_numba", lambda: False)
+    monkeypatch.setattr(reference, "subdivide", subdivide)
+    rng = np.random.default_rng(0)
+    picture = Gather(np.resize([0, 1], 900), 2)
+    small = Gather(np.arange(3), 900)
+    blur = Convolution(np.ones((1, 1, 3, 3)), [0], (30, 30), (1, 1), ((1, 1), (1, 1)), (1, 1))
+    pool = Maximum(rng.permuted(np.tile(np.arange(40), (3, 1)), axis=1), 900)
+    for step in (blur, pool):
+        tail = (small,) if step is blur else ()
+        assert pr.count_regions(Network((picture, step, *tail), 2)).activation_regions >= 1
+    with pytest.raises(AssertionError, match="in plain integers"):
+        pr.count_regions(CROSS)
 
 
 # -- arguments -----------------------------------------------------------------------------------
