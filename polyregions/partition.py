@@ -654,7 +654,16 @@ class Partition:
     # -- files and pictures --------------------------------------------------------------------
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Write the partition to `path` (``.npz``, nothing pickled); see `polyregions.load`."""
+        """Write the partition to `path` (``.npz``, nothing pickled); see `polyregions.load`.
+
+        Raises
+        ------
+        LimitError
+            If the network belongs in the file and is so large that `polyregions.load` would not
+            take it: a convolution of more than 2**27 products, or more than 2**26 values in all.
+        OSError
+            If the file cannot be written.
+        """
         from polyregions.formats import npz
 
         npz.write(path, self)

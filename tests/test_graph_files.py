@@ -12,6 +12,7 @@ from itertools import combinations
 from math import prod
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 import shapely
@@ -34,6 +35,9 @@ from polyregions.network import (
     Sum,
     relu,
 )
+
+if numba.config.DISABLE_JIT:  # NumPy warns where compiled kernels are silent
+    pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
 
 
 def all_steps(seed: int, *, n_inputs: int = 2) -> Network:
