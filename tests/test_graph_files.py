@@ -132,6 +132,16 @@ def test_slices_come_back(what: str, engine: str, tmp_path: Path) -> None:
     assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
 
 
+@pytest.mark.parametrize("name", ["residual blocks", "maxout", "windows that overlap"])
+def test_partitions_of_the_plane_come_back(name: str, tmp_path: Path) -> None:
+    part = pr.partition(built(name, 0, "normal"), None)
+    part.save(tmp_path / "a.npz")
+    loaded = pr.load(tmp_path / "a.npz")
+    assert arrays_of(loaded) == arrays_of(part)
+    assert tuple(loaded.vertex_exact) == tuple(part.vertex_exact)
+    assert loaded.certificate.ok
+
+
 @pytest.mark.parametrize("shape", [(), (6,), (2, 3), (3, 1, 2)])
 def test_convolutions_over_any_number_of_axes_come_back(
     shape: tuple[int, ...], tmp_path: Path
@@ -499,11 +509,25 @@ def test_too_large_a_network_is_not_saved(tmp_path: Path, monkeypatch: pytest.Mo
 def test_wide_scales_of_other_networks_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Only where all is one matrix is a scale written as one.
-    monkeypatch.setattr(provenance, "_WIDEST_SCALE", 4)
-    part = pr.partition(all_steps(2), (-2, 2))
+    # Only before the first layer with another kind of step is a scale written as a matrix.
+    monkeypatch.setattr(provenance, "_LARGEST_MATRIX", 50)
+    part = pr.partition(all_steps(2), (-2, 2))  # with a scale of 9 values
     part.save(tmp_path / "a.npz")
     assert tuple(pr.load(tmp_path / "a.npz").vertex_exact) == tuple(part.vertex_exact)
+    rng = np.random.default_rng(0)
+    first, last = Affine(rng.normal(size=(9, 2)), np.zeros(9)), Affine(np.ones((1, 9)), [0])
+    narrow, wide = Affine(np.ones((1, 9)), [0]), Affine(np.ones((9, 1)), np.zeros(9))
+    for steps in (
+        (Scale(np.ones(9), np.zeros(9)), relu(9)),  # a diagonal
+        (relu(9), relu(9)),  # nothing between them: an identity
+        (relu(9), narrow, wide, relu(9)),  # a product
+    ):
+        for tail in (last, Gather(np.array([0]), 9)):
+            part = pr.partition(Network((first, *steps, tail), 2), (-1, 1))
+            with pytest.raises(pr.LimitError, match="makes a matrix of 81 entries, above 50"):
+                part.save(tmp_path / "b.npz")
+    part = pr.partition(Network((first, narrow, wide, relu(9), last), 2), (-1, 1))
+    part.save(tmp_path / "b.npz")  # a product of 9 by 2
 
 
 def test_too_deep_a_network_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:

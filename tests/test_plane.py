@@ -419,6 +419,8 @@ def test_pictures_show_a_partition(name: str | int, engine: str) -> None:
 def test_save_and_load(engine: str, plane: pr.Plane | None, tmp_path: Path) -> None:
     part = pr.partition(CASES["beside diagonals"], plane, engine=engine)
     part.save(tmp_path / "plane.npz")
+    with np.load(tmp_path / "plane.npz") as contents:
+        assert contents["schema_version"] == 4
     again = pr.load(tmp_path / "plane.npz")
     assert arrays_of(again) == arrays_of(part)
     assert list(again.vertex_exact) == list(part.vertex_exact)

@@ -12,7 +12,7 @@ what they can:
 - 2: a partition without a slice, by a network that is a chain of affine steps, scales and
   activations, if it has its network at all;
 - 3: one with a slice; it has the network's steps and what `polyregions.formats.slices` says;
-- 4: one with any other network.
+- 4: one with any other network, or of the whole plane.
 
 Activation patterns take one bit for each unit of a face, or more where units have more than two
 pieces: plane p of `face_pattern_bits` holds bit p of every piece, eight units to a byte. With
@@ -150,7 +150,7 @@ def is_partition(path: str | PathLike[str]) -> bool:
 
 def _lowest_version(contents: Arrays) -> int:
     """The first version that knows what a file holds."""
-    if provenance.has_sources(contents):
+    if provenance.has_sources(contents) or "plane_rings" in contents:
         return 4
     return 3 if slices.is_in(contents) else 1
 

@@ -94,8 +94,9 @@ _STEPS: dict[str, tuple[Callable[..., Step], dict[str, tuple[str, int | None]]]]
 }
 _PLAIN = (Affine, Scale, Activation)
 
-# The engine writes a scale of a plain network as a square matrix.
-_WIDEST_SCALE = 1 << 14
+# The engine makes one matrix of affine steps and scales in a row. So many entries may it have, and
+# those that it is the product of.
+_LARGEST_MATRIX = 1 << 28
 
 # Small arrays can describe steps of any width. So many values may come before and behind all steps
 # together, including what the engine makes of them, and so many products may a convolution be of:
@@ -373,20 +374,37 @@ def _check_axes(arguments: dict[str, Any], i: int) -> None:
 
 def _excess(network: Network) -> str | None:
     """What is too large of a network to be worked with, in words, if anything is."""
-    if _is_plain(network):
-        for i, step in enumerate(network.steps):
-            if isinstance(step, Scale) and step.n_outputs > _WIDEST_SCALE:
-                return f"step {i} scales more than {_WIDEST_SCALE} values"
-        return None
     for i, step in enumerate(network.steps):
         if isinstance(step, Convolution):
             n_products = step.n_outputs * prod(step.weight.shape[1:])
             if n_products > _MOST_PRODUCTS:
                 return f"step {i} convolves by {n_products:,} products, above {_MOST_PRODUCTS:,}"
-    n_values = _n_values(network)
+    # The arrays of a plain network are as large as all its values.
+    n_values = 0 if _is_plain(network) else _n_values(network)
     if n_values > _MOST_VALUES:
         return f"its network has {n_values:,} values, above {_MOST_VALUES:,}"
+    n_entries = _n_entries(network)
+    if n_entries > _LARGEST_MATRIX:
+        return f"its network makes a matrix of {n_entries:,} entries, above {_LARGEST_MATRIX:,}"
     return None
+
+
+def _n_entries(network: Network) -> int:
+    """The size of the largest matrix that the engine makes of steps which are none."""
+    from polyregions.engine.segments import cut
+
+    segments, switchings = cut(network)
+    largest = 0
+    for segment, switching in zip(segments, [*switchings, None], strict=True):
+        steps, n = segment.chain, segment.n_inputs
+        if steps is None or not all(isinstance(step, Affine | Scale) for step in steps):
+            break  # this layer is none, and none behind it is
+        sizes = [step.n_outputs * n for step in steps[1:]] if steps else [n * n]
+        sizes += [step.n_outputs**2 for step in steps if isinstance(step, Scale)]
+        largest = max([largest, *sizes])
+        if switching is not None and switching.has_false_lines:
+            break
+    return largest
 
 
 def _n_values(network: Network) -> int:
