@@ -159,7 +159,8 @@ class LinePartition:
         return _along_the_bottom(self.strips)
 
     @property
-    def _face(self) -> IntArray:
+    def piece_face(self) -> IntArray:
+        """(P,) int64: the face of `strips` that each piece is the foot of."""
         return self._order[0]
 
     def exact_breakpoint(self, i: int) -> Fraction:
@@ -218,13 +219,13 @@ class LinePartition:
     @cached_property
     def breakpoint_unit(self) -> IntArray:
         """(P - 1,) int64: the unit that switches, the lowest if several do."""
-        face = self._face
+        face = self.piece_face
         return _read_only(first_difference(self.strips.face_pattern, face[:-1], face[1:]))
 
     def breakpoint_units(self, i: int) -> IntArray:
         """All units that switch at breakpoint `i`, in increasing order."""
         i = range(self.n_pieces - 1)[i]
-        before, after = self.strips.face_pattern[self._face[i : i + 2]]
+        before, after = self.strips.face_pattern[self.piece_face[i : i + 2]]
         switches: IntArray = np.flatnonzero(before != after)
         return switches
 
@@ -260,32 +261,32 @@ class LinePartition:
 
         A unit that is zero on a whole piece counts as inactive.
         """
-        return _read_only(self.strips.face_pattern[self._face])
+        return _read_only(self.strips.face_pattern[self.piece_face])
 
     @cached_property
     def piece_slope(self) -> FloatArray:
         """(P, M) float64: the derivative of every output by s; f(s) = slope s + offset."""
-        return _read_only(self.strips.face_weight[self._face, :, 0])
+        return _read_only(self.strips.face_weight[self.piece_face, :, 0])
 
     @cached_property
     def piece_offset(self) -> FloatArray:
         """(P, M) float64: what each output would be at s = 0 if the piece went on."""
-        return _read_only(self.strips.face_bias[self._face])
+        return _read_only(self.strips.face_bias[self.piece_face])
 
     @cached_property
     def piece_slope_error(self) -> FloatArray:
         """(P, M) float64: bounds on the distance of each slope from the exact one."""
-        return _read_only(self.strips.face_weight_error[self._face, :, 0])
+        return _read_only(self.strips.face_weight_error[self.piece_face, :, 0])
 
     @cached_property
     def piece_offset_error(self) -> FloatArray:
         """(P, M) float64: bounds on the distance of each offset from the exact one."""
-        return _read_only(self.strips.face_bias_error[self._face])
+        return _read_only(self.strips.face_bias_error[self.piece_face])
 
     @cached_property
     def piece_map(self) -> IntArray:
         """(P,) int32: number of the exact affine map: equal exactly where the maps are equal."""
-        return _read_only(self.strips.face_affine_piece[self._face])
+        return _read_only(self.strips.face_affine_piece[self.piece_face])
 
     def count(self) -> PieceCount:
         """Count pieces in each sense.
@@ -573,7 +574,7 @@ def _along_the_bottom(strips: Partition) -> tuple[IntArray, IntArray]:
     bottom = around[: int(np.flatnonzero(around == right)[0])]
     face_behind = np.empty(n, dtype=np.int64)
     face_behind[start] = strips.edge_faces[border, 0]
-    return face_behind[bottom], bottom[1:]
+    return _read_only(face_behind[bottom]), _read_only(bottom[1:])
 
 
 def _corner(part: Partition, candidates: IntArray, k: int) -> int:
