@@ -381,6 +381,11 @@ class LinePartition:
         return slope * s + offset, error
 
     @property
+    def bound_values(self) -> FloatArray:
+        """(P + 1, M) float64: the values of the outputs at all `bounds`."""
+        return self._values[0]
+
+    @property
     def breakpoint_value(self) -> FloatArray:
         """(P - 1, M) float64: the values of the outputs at the breakpoints."""
         return self._values[0][1:-1]

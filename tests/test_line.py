@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from fractions import Fraction
 from itertools import pairwise
 from math import sqrt
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +20,7 @@ from torch import nn
 
 import polyregions as pr
 from polyregions.attribution import along
+from polyregions.cli import main
 from polyregions.network import Affine, Convolution, Gather, Maximum, Network, Scale, Sum, relu
 
 ENGINES = ("exact", "rational")
@@ -154,7 +157,7 @@ def test_one_input_is_enough(engine: str) -> None:
 @pytest.mark.parametrize("engine", ENGINES)
 def test_pictures(engine: str) -> None:
     rng = np.random.default_rng(0)
-    layers = random_layers((784, 16, 8, 3), 0, "single")
+    layers = random_layers((784, 10, 6, 3), 0, "single")
     network = stack(layers)
     a, b = 3 * rng.normal(size=(2, 1, 28, 28)).astype(np.float32)
     part = pr.partition_line(network, a, b, engine=engine)
@@ -591,3 +594,177 @@ def test_a_controller_of_aircraft() -> None:
     values = network(np.array([baseline, x]))
     np.testing.assert_allclose(found.sum(axis=1), values[1] - values[0], rtol=1e-9, atol=1e-10)
     assert sqrt(float((error**2).sum())) < 1e-6
+
+
+# -- figures -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def axes() -> Any:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    _, ax = plt.subplots()
+    yield ax
+    plt.close("all")
+
+
+def test_curves_are_the_graph(axes: Any) -> None:
+    part = pr.partition_line(stack(random_layers((3, 8, 8, 3), 6)), [-3, 1, 2], [3, -1, 0])
+    artists = pr.plot.line(part, axes)
+    assert len(artists.curves) == 3
+    for m, curve in enumerate(artists.curves):
+        np.testing.assert_array_equal(curve.get_xdata(), part.bounds)
+        np.testing.assert_allclose(curve.get_ydata(), part(part.bounds)[:, m], rtol=1e-12)
+    lines = [x for layer in artists.breakpoints for x in layer.get_segments()]
+    assert sorted(line[0][0] for line in lines) == part.breakpoints.tolist()
+    assert artists.dots is not None
+    assert len(artists.dots.get_xdata()) == 3 * (len(part) - 1)
+    names = [text.get_text() for text in artists.output_key.get_texts()]
+    assert names == ["output 0", "output 1", "output 2"]
+    layers = [text.get_text() for text in artists.layer_key.get_texts()]
+    assert layers == ["layer 1", "layer 2"]
+    assert axes.get_xlim() == (0, 1)
+    axes.figure.canvas.draw()
+
+
+def test_some_curves_with_names(axes: Any) -> None:
+    part = pr.partition_line(stack(random_layers((3, 8, 4), 6)), [-3, 1, 2], [3, -1, 0])
+    artists = pr.plot.line(part, axes, output=[2, 0], names=["cat", "$dog"])
+    assert [curve.get_label() for curve in artists.curves] == ["cat", "\\$dog"]
+    assert artists.layer_key is None
+    np.testing.assert_allclose(artists.curves[0].get_ydata(), part(part.bounds)[:, 2])
+    one = pr.plot.line(part, axes, output=1, key=False)
+    assert (len(one.curves), one.output_key, axes.get_ylabel()) == (1, None, "output 1")
+
+
+def test_many_curves_and_none_that_bends(axes: Any) -> None:
+    part = pr.partition_line([(np.ones((12, 2)), np.zeros(12))], [0, 0], [0, 1])
+    artists = pr.plot.line(part, axes)
+    assert (len(artists.curves), artists.dots, artists.output_key) == (12, None, None)
+    flat = pr.partition_line([([[0, 0]], [1])], [0, 0], [0, 1])
+    pr.plot.line(flat, axes)
+    low, high = axes.get_ylim()
+    assert low < 1 < high
+    crowd = pr.plot.line(pr.partition_line(sawtooth(9), [0, 0], [1, 0]), axes)
+    assert crowd.dots is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": 4}, "output must be an index from 0 to 3"),
+        ({"output": []}, "got none"),
+        ({"output": [0, -1]}, "output must be an index from 0 to 3"),
+        ({"names": ["one"]}, "names must be 4, one for each output"),
+    ],
+)
+def test_wrong_options_of_figures(options: dict, message: str, axes: Any) -> None:
+    part = pr.partition_line(random_layers((2, 3, 4), 0), [0, 0], [1, 1])
+    with pytest.raises(ValueError, match=message):
+        pr.plot.line(part, axes, **options)
+
+
+# -- the command line --------------------------------------------------------------------------
+
+
+@pytest.fixture
+def net(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pr.Network:
+    monkeypatch.chdir(tmp_path)
+    layers = random_layers((3, 10, 10, 2), 8)
+    arrays = {f"{kind}{i}": a for i, pair in enumerate(layers) for kind, a in zip("Wb", pair)}  # noqa: B905
+    np.savez("net.npz", **arrays)
+    np.save("point.npy", np.array([2.0, -1.5, 0.25]))
+    return stack(layers)
+
+
+def run(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str, str]:
+    status = main(list(argv))
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+def test_pieces_from_the_shell(net: pr.Network, capsys: pytest.CaptureFixture[str]) -> None:
+    expected = list(walk(net, np.array([-1.0, 1.5, -2e-1]), np.array([2.0, -1.5, 0.25])))
+    arguments = ("line", "net.npz", "--from", "-1,1.5,-2e-1", "--to", "point.npy")
+    status, out, err = run(capsys, *arguments)
+    assert (status, err) == (0, "")
+    assert out.startswith(
+        "Partition of a segment between 3 inputs by 20 units in 2 layers (10-10)\n"
+        f"  {len(expected)} activation pieces\n"
+    )
+    start = expected[0].outputs[1][0]
+    assert f"\n  output 1: from {float(start):.6g} to " in out
+    status, out, _ = run(capsys, *arguments, "--json")
+    facts = json.loads(out)
+    assert status == 0
+    assert facts["counts"]["activation_pieces"] == len(expected) > 5
+    np.testing.assert_allclose(facts["breakpoints"], [float(p.start) for p in expected[1:]])
+    np.testing.assert_allclose(
+        facts["slopes"], [[float(f[1]) for f in p.outputs] for p in expected]
+    )
+    assert len(facts["values"]) == len(expected) + 1
+    assert facts["breakpoint_units"][0] == [
+        u for u in range(20) if expected[0].pattern[u] != expected[1].pattern[u]
+    ]
+    assert facts["extremes"].keys() == {"least", "least_s", "greatest", "greatest_s", "error"}
+
+
+@pytest.mark.parametrize("ending", ["png", "svg", "pdf"])
+def test_pictures_from_the_shell(
+    ending: str, net: pr.Network, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("line", "net.npz", "--from", "-1,-1,-1", "--to", "1,1,1", "-o", f"way.{ending}")
+    status, out, _ = run(capsys, *arguments, "--dpi", "60", "--component", "1")
+    assert status == 0
+    n = len(list(walk(net, -np.ones(3), np.ones(3))))
+    assert out.endswith(f"\nway.{ending}: {n} pieces\n")
+    first = Path(f"way.{ending}").read_bytes()
+    run(capsys, *arguments, "--dpi", "60", "--component", "1")
+    assert Path(f"way.{ending}").read_bytes() == first
+
+
+def test_checks_from_the_shell(
+    net: pr.Network, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("line", "net.npz", "--from", "-1,-1,-1", "--to", "1,1,1", "--verify")
+    status, out, _ = run(capsys, *arguments)
+    assert status == 0
+    assert "Verification passed: 500 samples" in out
+    status, out, _ = run(capsys, *arguments, "--json")
+    assert json.loads(out)["verification"]["ok"] is True
+
+    def of_another(model: Any, a: Any, b: Any, **options: Any) -> pr.LinePartition:
+        return partition_line(stack(random_layers((3, 10, 10, 2), 9)), a, b)
+
+    partition_line = pr.partition_line
+    monkeypatch.setattr(pr, "partition_line", of_another)
+    status, out, _ = run(capsys, *arguments)
+    assert status == 1
+    assert "Verification FAILED" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--from", "0,0,0"], "the following arguments are required: --to"),
+        (["--from", "0,0", "--to", "1,1"], "2 numbers each, but the network has 3 inputs"),
+        (["--from", "0,0,0", "--to", "1,x,1"], "a point must be numbers with commas"),
+        (["--from", "0,0,0", "--to", "0,0,0"], "a and b are equal"),
+        (["--from", "0,0,0", "--to", "nan,0,0"], "b holds NaN"),
+        (["--from", "0,0,0", "--to", "none.npy"], "none.npy: No such file"),
+        (["--from", "0,0,0", "--to", "net.npz"], "a point must be numbers with commas"),
+        (["--from", "0,0,0", "--to", "1,1,1", "-o", "a.txt"], "must end in .png, .svg, .pdf"),
+        (["--from", "0,0,0", "--to", "1,1,1", "--component", "1"], "does not apply without --out"),
+        (["--from", "0,0,0", "--to", "1,1,1", "--max-regions", "1"], "max_regions=1"),
+    ],
+)
+@pytest.mark.usefixtures("net")
+def test_wrong_segments_from_the_shell(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, out, err = run(capsys, "line", "net.npz", *arguments)
+    assert (status, out) == (2, "")
+    assert err.startswith("polyregions: error: ")
+    assert message in err
+    assert err.count("\n") == 1
