@@ -154,7 +154,7 @@ def along(
     Raises
     ------
     ValueError, TypeError
-        If there is no such output.
+        If there is no such output, or `part` is of a whole line.
     OverflowError
         If a derivative is too large for float64.
 
@@ -167,6 +167,11 @@ def along(
     array([0.75, 2.25, 0.  ])
     """
     as_flag(with_error, "with_error")
+    if part.is_whole:
+        raise ValueError(
+            "integrated gradients are along a segment, not a whole line; make the partition "
+            "without whole=True"
+        )
     network = _only(part.network, target)
     mean, error = _mean_jacobian(network, part)
     shape = part.segment.shape

@@ -222,7 +222,7 @@ def _line(args: argparse.Namespace) -> int:
     model = _model(args) if args.verify else _lowered(args, a.shape)
     options = _options(args)
     with _compilation_is_said(args):
-        part = pr.partition_line(model, a, b, **options)
+        part = pr.partition_line(model, a, b, whole=args.whole, **options)
     report = pr.verify(part, model) if args.verify else None
     facts = cli_line.facts(part, args.model)
     if out is not None:

@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from polyregions.line import LinePartition
+    from polyregions.network import FloatArray
 
 # Outputs up to this many are described one by one.
 _MOST_OUTPUTS = 10
 
 
-def read_point(text: str) -> np.ndarray[Any, Any]:
+def read_point(text: str) -> FloatArray:
     """Read what follows ``--from`` or ``--to``: numbers, or the name of a file.
 
     Raises
@@ -28,6 +27,8 @@ def read_point(text: str) -> np.ndarray[Any, Any]:
         from polyregions.formats import arrays
 
         return arrays.read_one(text)
+    import numpy as np
+
     try:
         return np.array([float(number) for number in text.split(",")])
     except ValueError:
@@ -50,7 +51,7 @@ def text(part: LinePartition) -> str:
             lines.append(f"  and {part.n_outputs - m:,} more outputs, which --json lists")
             break
         lines.append(
-            f"  output {m}: from {start:.6g} to {end:.6g}, least {least:.6g} at s = "
+            f"  output {m}: {start:.6g} at s = 0, {end:.6g} at s = 1, least {least:.6g} at s = "
             f"{at_least:.6g}, greatest {greatest:.6g} at s = {at_greatest:.6g}, "
             f"total variation {variation:.6g}"
         )
@@ -68,6 +69,7 @@ def facts(part: LinePartition, model: str) -> dict[str, Any]:
         "inputs": part.segment.n_inputs,
         "shape": part.segment.shape,
         "length": part.length,
+        "whole": part.is_whole,
         "engine": part.strips.engine,
         "counts": part.count()._asdict(),
         "units": part.n_units,

@@ -169,7 +169,7 @@ def build(commands: Mapping[str, Command], version: str) -> argparse.ArgumentPar
     _add_json(export)
 
     line = _command(
-        subparsers, commands, "line", "cut a segment between two inputs into pieces", _MODELS + "\n"
+        subparsers, commands, "line", "cut the line between two inputs into pieces", _MODELS + "\n"
     )
     _add_line(line)
 
@@ -249,6 +249,9 @@ def _add_line(parser: argparse.ArgumentParser) -> None:
             else "where it ends; either is the "
             "numbers of an input, as in 0,-1.5,2, or an .npy file that holds one",
         )
+    parser.add_argument(
+        "--whole", action="store_true", help="take the whole line through the two points"
+    )
     _add_out(parser, "picture to write; its ending says how: .png, .svg or .pdf", required=False)
     parser.add_argument(
         "--component", type=int, metavar="N", help="which output to draw (default: all)"

@@ -8,6 +8,9 @@ breakpoints, in exact order::
         | 0  |1 |    2    |  3  |      pieces
     t=0 +----+--+---------+-----+
         0   breakpoints         1 = s
+
+For the whole line they cut the whole plane, of which the same is seen in a box around all that is
+finite.
 """
 
 from __future__ import annotations
@@ -22,9 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polyregions import engines, exact
-from polyregions.domain import Domain, as_domain
+from polyregions.domain import Domain, Plane, as_domain
 from polyregions.exact import Triple
-from polyregions.limits import as_limit
+from polyregions.limits import as_flag, as_limit
 from polyregions.lower import lower
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.partition import Partition
@@ -85,8 +88,9 @@ class Extremes(NamedTuple):
 class LinePartition:
     """A segment between two inputs, cut into the pieces on which a network is affine.
 
-    The parameter s runs from 0 at `a` to 1 at `b`. P counts pieces, so that there are P - 1
-    breakpoints between them; H and M count units and outputs. All arrays are read-only.
+    The parameter s runs from 0 at `a` to 1 at `b`; on the whole line through them, from -inf to
+    inf, so that the first and the last piece are unbounded. P counts pieces, so that there are
+    P - 1 breakpoints between them; H and M count units and outputs. All arrays are read-only.
 
     Attributes
     ----------
@@ -95,8 +99,9 @@ class LinePartition:
     network : Network
         The whole network, of all inputs.
     strips : Partition
-        The partition of the unit square that all else is read off: the network on the segment,
-        with s for the first coordinate and a second one on which nothing depends. Its
+        The partition of the unit square, or of the whole plane, that all else is read off: the
+        network on the line, with s for the first coordinate and a second one on which nothing
+        depends. Its
         `certificate`, `decisions` and `seconds` are those of this partition.
 
     Examples
@@ -151,12 +156,27 @@ class LinePartition:
         """The distance from `a` to `b` in input space."""
         return self.segment.length
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether this is the whole line through `a` and `b`."""
+        return isinstance(self.strips.domain, Plane)
+
+    @property
+    def ends(self) -> tuple[float, float]:
+        """The first and the last parameter: 0 and 1, or -inf and inf."""
+        return (-np.inf, np.inf) if self.is_whole else (0.0, 1.0)
+
     # -- breakpoints ---------------------------------------------------------------------------
+
+    @property
+    def _box(self) -> Partition:
+        """The strips in a box, which of the plane is one around all lines."""
+        return self.strips._shown
 
     @cached_property
     def _order(self) -> tuple[IntArray, IntArray]:
         """The faces of the strips by s, and the feet of the lines between them."""
-        return _along_the_bottom(self.strips)
+        return _along_the_bottom(self._box)
 
     @property
     def piece_face(self) -> IntArray:
@@ -168,7 +188,7 @@ class LinePartition:
         return Fraction(*self._ratio(range(self.n_pieces - 1)[i]))
 
     def _ratio(self, i: int) -> tuple[int, int]:
-        x, _, w = self.strips.vertex_exact[int(self._order[1][i])]
+        x, _, w = self._box.vertex_exact[int(self._order[1][i])]
         return x, w
 
     @cached_property
@@ -179,8 +199,8 @@ class LinePartition:
         they never decrease: what is certainly less before rounding is not more after it.
         """
         foot = self._order[1]
-        s, error = self.strips.vertex_xy[foot, 0].copy(), self.strips.vertex_error[foot, 0].copy()
-        gap = np.diff(s, prepend=0.0, append=1.0)
+        s, error = self._box.vertex_xy[foot, 0].copy(), self._box.vertex_error[foot, 0].copy()
+        gap = np.diff(s, prepend=self.ends[0], append=self.ends[1])
         doubt = np.append(error, 0.0) + np.insert(error, 0, 0.0)
         is_open = ~(doubt <= _RELATIVE_ERROR * gap)
         for i in np.flatnonzero(is_open[:-1] | is_open[1:]).tolist():
@@ -190,7 +210,7 @@ class LinePartition:
 
     @property
     def breakpoints(self) -> FloatArray:
-        """(P - 1,) float64: the parameters at which units switch, strictly between 0 and 1.
+        """(P - 1,) float64: the parameters at which units switch, strictly between the ends.
 
         Their order is exact. They are rounded, so that two that are very close may be equal here;
         `exact_breakpoint` gives fractions.
@@ -204,8 +224,9 @@ class LinePartition:
 
     @cached_property
     def bounds(self) -> FloatArray:
-        """(P + 1,) float64: 0, the breakpoints, 1; piece i is between bounds i and i + 1."""
-        return _read_only(np.concatenate([[0.0], self.breakpoints, [1.0]]))
+        """(P + 1,) float64: an end, the breakpoints, an end; piece i is between i and i + 1."""
+        first, last = self.ends
+        return _read_only(np.concatenate([[first], self.breakpoints, [last]]))
 
     @cached_property
     def _bound_error(self) -> FloatArray:
@@ -243,7 +264,7 @@ class LinePartition:
 
     @cached_property
     def lengths(self) -> FloatArray:
-        """(P,) float64: how much of the parameter each piece takes; all add up to 1.
+        """(P,) float64: how much of the parameter each piece takes; on a segment all add up to 1.
 
         Each is right to a thousandth at least, and most to many more digits.
         """
@@ -315,8 +336,8 @@ class LinePartition:
         Returns
         -------
         (...) int64
-            Index of the piece; -1 outside of [0, 1] and for NaN. A breakpoint belongs to the
-            piece before it.
+            Index of the piece; -1 outside of a segment's [0, 1], for infinities and for NaN. A
+            breakpoint belongs to the piece before it.
 
         Examples
         --------
@@ -332,7 +353,7 @@ class LinePartition:
         high = np.maximum.accumulate(self.breakpoints + self.breakpoint_error)
         low, high = np.nextafter(low, -np.inf), np.nextafter(high, np.inf)
         first, last = (np.searchsorted(ends, flat) for ends in (high, low))
-        inside = (flat >= 0.0) & (flat <= 1.0)
+        inside = np.isfinite(flat) & (flat >= self.ends[0]) & (flat <= self.ends[1])
         for i in np.flatnonzero((first < last) & inside).tolist():
             first[i] = self._bisect(flat[i], int(first[i]), int(last[i]))
         return np.where(inside, first, -1).astype(np.int64).reshape(at.shape)
@@ -350,7 +371,7 @@ class LinePartition:
         return first
 
     def __call__(self, s: ArrayLike) -> FloatArray:
-        """Values of the network, (..., M) float64, at parameters (...); NaN outside of [0, 1]."""
+        """Values of the network, (..., M) float64, at parameters; NaN where `locate` gives -1."""
         at = np.asarray(s, dtype=np.float64)
         piece = self.locate(at)
         values = self.piece_slope[piece] * at[..., None] + self.piece_offset[piece]
@@ -367,15 +388,30 @@ class LinePartition:
         # Both pieces have the same value there; take what is known better.
         (left, left_error), (right, right_error) = sides
         is_left = left_error <= right_error
-        values = np.where(is_left, left, right)
-        return _read_only(values), _read_only(np.minimum(left_error, right_error))
+        values, errors = np.where(is_left, left, right), np.minimum(left_error, right_error)
+        if self.is_whole:
+            for end, sign in ((0, -self._outer_signs[0]), (-1, self._outer_signs[1])):
+                is_flat = sign == 0
+                values[end] = np.where(is_flat, self.piece_offset[end], np.copysign(np.inf, sign))
+                errors[end] = np.where(is_flat, self.piece_offset_error[end], 0.0)
+        return _read_only(values), _read_only(errors)
+
+    @cached_property
+    def _outer_signs(self) -> tuple[IntArray, IntArray]:
+        """Exact signs, (M,) each, of the slopes of the first and the last piece."""
+        from polyregions.jacobian import Jacobian
+
+        by_s = Jacobian(self.segment.restrict(self.network))
+        first, last = (by_s.signs(self.piece_pattern[i])[:, 0] for i in (0, -1))
+        return first, last
 
     def _extended(
         self, piece: IntArray, s: FloatArray, s_error: FloatArray
     ) -> tuple[FloatArray, FloatArray]:
+        s = np.where(np.isfinite(s), s, 0.0)  # infinite ends are seen to by the caller
         slope, offset = self.piece_slope[piece], self.piece_offset[piece]
         slope_error, offset_error = self.piece_slope_error[piece], self.piece_offset_error[piece]
-        error = slope_error * s + offset_error + (np.abs(slope) + slope_error) * s_error
+        error = slope_error * np.abs(s) + offset_error + (np.abs(slope) + slope_error) * s_error
         # A product and a sum for the value, and those of the bound itself.
         error = (error + 4 * _U * (np.abs(slope * s) + np.abs(offset))) * (1 + 16 * _U) + _TINY
         return slope * s + offset, error
@@ -397,6 +433,9 @@ class LinePartition:
 
     def extremes(self) -> Extremes:
         """The least and greatest value of every output, which are at breakpoints or ends.
+
+        On a whole line an output that grows for ever has infinity for its greatest value, at
+        infinity.
 
         Examples
         --------
@@ -420,17 +459,25 @@ class LinePartition:
     @cached_property
     def _variation(self) -> tuple[FloatArray, FloatArray]:
         rise, length = np.abs(self.piece_slope), np.diff(self.bounds)
+        slope_error = self.piece_slope_error
+        is_endless = np.zeros(self.n_outputs, dtype=np.bool_)
+        if self.is_whole:
+            is_endless = (self._outer_signs[0] != 0) | (self._outer_signs[1] != 0)
+            rise, slope_error, length = rise.copy(), slope_error.copy(), length.copy()
+            # Where the outer pieces are flat, they add nothing; else nothing else matters.
+            rise[[0, -1]], slope_error[[0, -1]], length[[0, -1]] = 0.0, 0.0, 0.0
         total = length @ rise
         # A breakpoint that is off moves length from one piece to the next.
-        bend = np.abs(np.diff(rise, axis=0)) + self.piece_slope_error[1:]
-        bend += self.piece_slope_error[:-1]
-        error = length @ self.piece_slope_error + self.breakpoint_error @ bend
+        bend = np.abs(np.diff(rise, axis=0)) + slope_error[1:] + slope_error[:-1]
+        error = length @ slope_error + self.breakpoint_error @ bend
         error = (error + (self.n_pieces + 4) * _U * total) * (1 + (self.n_pieces + 8) * _U)
-        return _read_only(total), _read_only(error + self.n_pieces * _TINY)
+        error += self.n_pieces * _TINY
+        total, error = np.where(is_endless, np.inf, total), np.where(is_endless, 0.0, error)
+        return _read_only(total), _read_only(error)
 
     @property
     def total_variation(self) -> FloatArray:
-        """(M,) float64: how far every output goes up and down in all, from `a` to `b`.
+        """(M,) float64: how far every output goes up and down in all, from end to end.
 
         Examples
         --------
@@ -468,19 +515,26 @@ class LinePartition:
     def __repr__(self) -> str:
         pieces = f"{self.n_pieces:,} {'piece' if self.n_pieces == 1 else 'pieces'}"
         inputs = inputs_text(self.segment.shape)
-        return f"<LinePartition of {inputs}: {pieces}, {self.strips._layers()}>"
+        whole = "whole line, " if self.is_whole else ""
+        return f"<LinePartition of {inputs}: {whole}{pieces}, {self.strips._layers()}>"
 
     def __str__(self) -> str:
         count = self.count()
         numbers = zip(count, ("activation piece", "linear piece", "affine map"), strict=True)
-        return "\n".join(
-            [
-                f"Partition of {self.segment} by {self.strips._layers()}",
-                *(f"  {n:,} {name}{'' if n == 1 else 's'}" for n, name in numbers),
-                f"  shortest piece {self.lengths.min():.3g}, longest {self.lengths.max():.3g}, "
-                "of the parameter's 1",
-            ]
-        )
+        place = self.segment.line_text() if self.is_whole else str(self.segment)
+        lines = [
+            f"Partition of {place} by {self.strips._layers()}",
+            *(f"  {n:,} {name}{'' if n == 1 else 's'}" for n, name in numbers),
+        ]
+        if self.is_whole and len(self.breakpoints):
+            first, last = self.breakpoints[[0, -1]]
+            lines.append(f"  breakpoints from s = {first:.6g} to {last:.6g}")
+        if not self.is_whole:
+            shortest, longest = self.lengths.min(), self.lengths.max()
+            lines.append(
+                f"  the shortest takes {shortest:.3g} of the segment, the longest {longest:.3g}"
+            )
+        return "\n".join(lines)
 
 
 def partition_line(
@@ -488,6 +542,7 @@ def partition_line(
     a: ArrayLike,
     b: ArrayLike,
     *,
+    whole: bool = False,
     engine: str = "auto",
     max_regions: int | None = None,
     max_memory: int | None = None,
@@ -504,6 +559,8 @@ def partition_line(
         Two inputs, of one shape: lists, numpy arrays or torch tensors, and plain numbers for a
         network with one input. For a torch module, that should be the shape of the module's
         input. They are taken as exact, and so is the segment between them.
+    whole : bool
+        Whether to take the whole line through `a` and `b` instead.
     engine, max_regions, max_memory, threads, progress
         As for `partition`.
 
@@ -545,6 +602,8 @@ def partition_line(
     array([0.25 , 0.375])
     >>> part([0.25, 0.5, 1.0]).ravel()
     array([0., 1., 5.])
+    >>> pr.partition_line(layers, [0, 0], [0, 1], whole=True).breakpoints  # max(|s| - 1, 0)
+    array([-1.,  0.,  1.])
     """
     name = engines.engine_of(engine)
     limits = {
@@ -553,11 +612,11 @@ def partition_line(
         "threads": as_limit(threads, "threads"),
     }
     report = reporter(progress)
+    as_flag(whole, "whole")
     segment = Segment(a, b)  # type: ignore[arg-type]
     network = lower(model, shape=segment.shape)
-    strips = engines.subdivide(
-        name, segment.restrict(network), as_domain((0, 0, 1, 1)), **limits, progress=report
-    )
+    domain = as_domain(None if whole else (0, 0, 1, 1))
+    strips = engines.subdivide(name, segment.restrict(network), domain, **limits, progress=report)
     return LinePartition(segment, network, strips)
 
 

@@ -72,7 +72,10 @@ class Segment:
         return rounded(root << max(power, 0), 1 << max(-power, 0))
 
     def __call__(self, s: ArrayLike) -> FloatArray:
-        """The inputs, (..., *shape), with the parameters `s`, (...); computed in float64."""
+        """The inputs, (..., *shape), with the parameters `s`, (...); computed in float64.
+
+        Parameters beyond 0 and 1 are those of the whole line.
+        """
         at = np.asarray(s, dtype=np.float64)
         at = at.reshape(*at.shape, *[1] * self.a.ndim)
         return np.asarray((1.0 - at) * self.a + at * self.b)
@@ -98,8 +101,12 @@ class Segment:
         shares = Affine(np.array([[1.0, 0.0], [-1.0, 0.0]]), np.array([0.0, 1.0]), "the parameter")
         return network.behind(path).behind(shares)
 
+    def line_text(self) -> str:
+        """What to call the whole line through the two points."""
+        return f"the line through two points of {inputs_text(self.shape)}"
+
     def __str__(self) -> str:
-        return f"a segment between {inputs_text(self.shape)}"
+        return f"a segment between two points of {inputs_text(self.shape)}"
 
 
 def inputs_text(shape: tuple[int, ...]) -> str:

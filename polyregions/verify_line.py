@@ -51,7 +51,8 @@ def verify_line(part: LinePartition, model: Any, resolution: int) -> LineVerific
     part : LinePartition
     model
     resolution : int
-        Number of samples, at equal distances along the segment.
+        Number of samples, at equal distances along the segment, or along a part of the whole
+        line that holds all breakpoints.
     """
     segment = part.segment
     whole = lower(model, shape=segment.shape)
@@ -101,5 +102,7 @@ class SegmentForward:
 
 class _LineVerifier(Verifier):
     def _axes(self) -> tuple[FloatArray, FloatArray]:
-        """Samples half-way up the strips."""
-        return np.linspace(0.0, 1.0, self.resolution), np.array([0.5])
+        """Samples half-way up the strips; of a whole line where its breakpoints are."""
+        xmin, ymin, xmax, ymax = self.part.domain.bounds
+        s = np.unique(np.linspace(xmin, xmax, self.resolution))
+        return s, np.array([ymin / 2 + ymax / 2])

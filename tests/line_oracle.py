@@ -8,7 +8,7 @@ the next breakpoint. Shares no code with the package but that which lists the ro
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -21,8 +21,8 @@ Form = np.ndarray  # of Fractions: a constant, the factor of s, and the gradient
 
 @dataclass(frozen=True)
 class Piece:
-    start: Fraction
-    end: Fraction
+    start: Fraction | None
+    end: Fraction | None
     pattern: tuple[int, ...]
     outputs: list[Form]
 
@@ -109,7 +109,37 @@ def walk(
     network: Network, a: np.ndarray, b: np.ndarray, *, gradient: bool = True
 ) -> Iterator[Piece]:
     """The pieces from a to b, in order."""
-    start, way = fractions(np.ravel(a)), fractions(np.ravel(b)) - fractions(np.ravel(a))
+    start = fractions(np.ravel(a))
+    return _walk(network, start, fractions(np.ravel(b)) - start, Fraction(1), gradient=gradient)
+
+
+def walk_whole(network: Network, a: np.ndarray, b: np.ndarray) -> list[Piece]:
+    """The pieces of the whole line, whose ends are None: there and back from a."""
+    start = fractions(np.ravel(a))
+    way = fractions(np.ravel(b)) - start
+    there = list(_walk(network, start, way, None))
+    back = [
+        Piece(
+            None if p.end is None else -p.end, -p.start, p.pattern, list(map(_mirrored, p.outputs))
+        )
+        for p in _walk(network, start, -way, None)
+    ][::-1]
+    if back[-1].pattern == there[0].pattern:  # a itself is no breakpoint
+        middle = replace(there[0], start=back[-1].start)
+        return [*back[:-1], middle, *there[1:]]
+    return [*back, *there]
+
+
+def _mirrored(form: Form) -> Form:
+    form = form.copy()
+    form[1] = -form[1]
+    return form
+
+
+def _walk(
+    network: Network, start: np.ndarray, way: np.ndarray, stop: Fraction | None, *,
+    gradient: bool = True,
+) -> Iterator[Piece]:  # fmt: skip
     n = len(start) if gradient else 0
     first = [
         np.array([p, q, *(Fraction(int(i == j)) for j in range(n))], dtype=object)
@@ -118,10 +148,10 @@ def walk(
     table = rows_of(network)
     s, begin = Fraction(0), Fraction(0)
     pattern, outputs, end = germ(network, table, first, s)
-    while end is not None and end < 1:
+    while end is not None and (stop is None or end < stop):
         s = end
         after, outputs_after, end = germ(network, table, first, s)
         if after != pattern:  # else a value only touched a breakpoint
             yield Piece(begin, s, pattern, outputs)
             begin, pattern, outputs = s, after, outputs_after
-    yield Piece(begin, Fraction(1), pattern, outputs)
+    yield Piece(begin, stop, pattern, outputs)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from line_oracle import Piece, walk
+from line_oracle import Piece, walk, walk_whole
 from networks import ACTIVATIONS, random_layers, real_network, sawtooth, stack
 from torch import nn
 
@@ -22,6 +22,17 @@ import polyregions as pr
 from polyregions.attribution import along
 from polyregions.cli import main
 from polyregions.network import Affine, Convolution, Gather, Maximum, Network, Scale, Sum, relu
+
+
+@pytest.fixture
+def axes() -> Any:
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("Agg")
+    _, ax = plt.subplots()
+    yield ax
+    plt.close("all")
+
 
 ENGINES = ("exact", "rational")
 KINDS = ("normal", "single", "integer", "ternary", "four_bit", "zero_bias")
@@ -35,8 +46,8 @@ def near(found: Any, expected: Any, error: Any) -> bool:
     )
 
 
-def assert_agrees(part: pr.LinePartition, pieces: list[Piece]) -> None:
-    """All that a partition says must be what the oracle found."""
+def assert_same_pieces(part: pr.LinePartition, pieces: list[Piece]) -> None:
+    """Pieces, breakpoints and maps must be what the oracle found."""
     assert len(part) == part.n_pieces == len(pieces)
     inner = [piece.start for piece in pieces[1:]]
     assert [part.exact_breakpoint(i) for i in range(len(part) - 1)] == inner
@@ -56,6 +67,13 @@ def assert_agrees(part: pr.LinePartition, pieces: list[Piece]) -> None:
     assert len(set(number.values())) == len(number)
     linear = 1 + sum(p != q for p, q in pairwise(maps))
     assert part.count() == (len(pieces), linear, len(number))
+    assert part.strips.certificate.ok
+
+
+def assert_agrees(part: pr.LinePartition, pieces: list[Piece]) -> None:
+    """All that a partition of a segment says must be what the oracle found."""
+    assert_same_pieces(part, pieces)
+    slopes = [[form[1] for form in piece.outputs] for piece in pieces]
     lengths = [piece.end - piece.start for piece in pieces]
     assert near(part.lengths, lengths, 1e-3 * part.lengths + 1e-300)
     values = [[f[0] + f[1] * piece.end for f in piece.outputs] for piece in pieces]
@@ -67,7 +85,6 @@ def assert_agrees(part: pr.LinePartition, pieces: list[Piece]) -> None:
     found = part.extremes()
     assert near(found.least, [min(c) for c in zip(*values, strict=True)], found.error)
     assert near(found.greatest, [max(c) for c in zip(*values, strict=True)], found.error)
-    assert part.strips.certificate.ok
 
 
 def exact_attributions(pieces: list[Piece], a: np.ndarray, b: np.ndarray) -> list[list[Fraction]]:
@@ -286,6 +303,100 @@ def test_equal_maps_that_are_not_neighbours() -> None:
     assert (part.is_bend.tolist(), part.count()) == ([True, False], (3, 2, 2))
 
 
+# -- whole lines -------------------------------------------------------------------------------
+
+
+def assert_whole(network: Network, a: Any, b: Any, engine: str) -> pr.LinePartition:
+    """A partition of the whole line that agrees with the oracle, also at infinity."""
+    a, b = np.asarray(a, dtype=float), np.asarray(b, dtype=float)
+    part = pr.partition_line(network, a, b, whole=True, engine=engine)
+    pieces = walk_whole(network, a, b)
+    assert part.is_whole
+    assert_same_pieces(part, pieces)
+    assert (part.bounds[0], part.bounds[-1]) == (-np.inf, np.inf)
+    assert np.isposinf(part.lengths[[0, -1]]).all()
+    found = part.extremes()
+    for m in range(part.n_outputs):
+        forms = [piece.outputs[m] for piece in pieces]
+        values = [f[0] + f[1] * p.end for f, p in zip(forms[:-1], pieces[:-1], strict=True)]
+        falls = forms[0][1] > 0 or forms[-1][1] < 0
+        rises = forms[0][1] < 0 or forms[-1][1] > 0
+        values += [f[0] for f in (forms[0], forms[-1]) if f[1] == 0]
+        for endless, sign, extreme, value in (
+            (falls, -1, min, found.least[m]), (rises, 1, max, found.greatest[m])
+        ):  # fmt: skip
+            if endless:
+                assert value == sign * np.inf
+            else:
+                assert near(value, extreme(values), found.error[m])
+        if falls or rises:
+            assert part.total_variation[m] == np.inf
+        else:
+            inner = zip(forms[1:-1], pieces[1:-1], strict=True)
+            total = sum((abs(f[1]) * (p.end - p.start) for f, p in inner), Fraction(0))
+            assert near(part.total_variation[m], total, part.total_variation_error[m])
+    return part
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("kind", ["normal", "integer", "zero_bias"])
+def test_whole_lines(kind: str, engine: str) -> None:
+    rng = np.random.default_rng(3)
+    for seed in range(2):
+        network = stack(random_layers((3, 6, 6, 2), seed, kind), "leaky" if seed else "relu")
+        part = assert_whole(
+            network, *rng.integers(-3, 4, (2, 3)) + [[0, 0, 0], [0.5, 0, 0]], engine
+        )
+        assert len(part) > 6
+    assert_whole(stack(random_layers((2, 8, 8, 3), 5), "hardtanh"), [-2, 1], [3, -2], engine)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize(
+    ("network", "a", "b", "breakpoints"),
+    [
+        (CROSS, [-1, -1], [2, 2], [Fraction(1, 3)]),
+        (CROSS, [0, 3], [0, 4], [-3]),  # along a crease
+        (CROSS, [0, 0], [1, -1], [0]),  # along one, from a vertex
+        (stack([([[1, 0]], [1]), ([[1]], [0])]), [0, 0], [0, 1], []),
+        (stack([([[1, 2]], [3])]), [0, 0], [1, 1], []),
+        (stack([([[2.0**-40, 0]], [-1]), ([[1]], [0])]), [0, 0], [1, 1], [2**40]),
+        (stack([([[1, 0]], [-(2.0**-40)]), ([[1]], [0])]), [0, 0], [1, 1], [Fraction(2) ** -40]),
+    ],
+)
+def test_degenerate_whole_lines(
+    network: Network, a: list, b: list, breakpoints: list, engine: str
+) -> None:
+    part = assert_whole(network, a, b, engine)
+    assert [part.exact_breakpoint(i) for i in range(len(part) - 1)] == breakpoints
+
+
+def test_a_whole_line_is_located_checked_and_drawn(axes: Any) -> None:
+    network = stack(random_layers((3, 9, 9, 2), 7))
+    a, b = np.random.default_rng(7).normal(size=(2, 3))
+    part = pr.partition_line(network, a, b, whole=True)
+    assert part.locate([-1e300, 1e300, np.inf, -np.inf, np.nan]).tolist() == (
+        [0, len(part) - 1, -1, -1, -1]
+    )
+    s = np.linspace(-40, 40, 201)
+    np.testing.assert_allclose(part(s), network(part.segment(s)), rtol=1e-11, atol=1e-11)
+    report = pr.verify(part, network)
+    assert report.ok, report
+    assert report.n_hit > len(part) / 2
+    assert "whole line" in repr(part)
+    assert str(part).startswith("Partition of the line through two points of 3 inputs by 18 units")
+    artists = pr.plot.line(part, axes)
+    low, high = axes.get_xlim()
+    assert low < part.breakpoints[0] <= part.breakpoints[-1] < high
+    for m, curve in enumerate(artists.curves):
+        np.testing.assert_allclose(curve.get_ydata(), part(curve.get_xdata())[:, m], rtol=1e-9)
+    with pytest.raises(ValueError, match="along a segment, not a whole line"):
+        along(part)
+    none = pr.partition_line(stack([([[1, 2]], [3])]), [0, 0], [1, 1], whole=True)
+    assert pr.verify(none, stack([([[1, 2]], [3])])).ok
+    pr.plot.line(none, axes)
+
+
 # -- the function ------------------------------------------------------------------------------
 
 
@@ -350,7 +461,9 @@ def test_copies_are_the_same() -> None:
         assert twin.exact_breakpoint(-1) == part.exact_breakpoint(-1)
     for name in ("breakpoints", "piece_slope", "piece_pattern", "lengths", "a", "points"):
         assert not getattr(part, name).flags.writeable, name
-    assert str(part).startswith("Partition of a segment between 3 inputs by 8 units in 1 layer (8)")
+    assert str(part).startswith(
+        "Partition of a segment between two points of 3 inputs by 8 units in 1 layer (8)"
+    )
 
 
 # -- checks ------------------------------------------------------------------------------------
@@ -599,16 +712,6 @@ def test_a_controller_of_aircraft() -> None:
 # -- figures -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def axes() -> Any:
-    import matplotlib.pyplot as plt
-
-    plt.switch_backend("Agg")
-    _, ax = plt.subplots()
-    yield ax
-    plt.close("all")
-
-
 def test_curves_are_the_graph(axes: Any) -> None:
     part = pr.partition_line(stack(random_layers((3, 8, 8, 3), 6)), [-3, 1, 2], [3, -1, 0])
     artists = pr.plot.line(part, axes)
@@ -690,11 +793,11 @@ def test_pieces_from_the_shell(net: pr.Network, capsys: pytest.CaptureFixture[st
     status, out, err = run(capsys, *arguments)
     assert (status, err) == (0, "")
     assert out.startswith(
-        "Partition of a segment between 3 inputs by 20 units in 2 layers (10-10)\n"
+        "Partition of a segment between two points of 3 inputs by 20 units in 2 layers (10-10)\n"
         f"  {len(expected)} activation pieces\n"
     )
     start = expected[0].outputs[1][0]
-    assert f"\n  output 1: from {float(start):.6g} to " in out
+    assert f"\n  output 1: {float(start):.6g} at s = 0, " in out
     status, out, _ = run(capsys, *arguments, "--json")
     facts = json.loads(out)
     assert status == 0
@@ -707,6 +810,10 @@ def test_pieces_from_the_shell(net: pr.Network, capsys: pytest.CaptureFixture[st
     assert facts["breakpoint_units"][0] == [
         u for u in range(20) if expected[0].pattern[u] != expected[1].pattern[u]
     ]
+    status, out, _ = run(capsys, *arguments, "--json", "--whole")
+    whole = json.loads(out)
+    assert (facts["whole"], whole["whole"]) == (False, True)
+    assert whole["counts"]["activation_pieces"] > facts["counts"]["activation_pieces"]
     assert facts["extremes"].keys() == {"least", "least_s", "greatest", "greatest_s", "error"}
 
 

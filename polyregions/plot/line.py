@@ -27,6 +27,8 @@ _MOST_NAMED = 10
 _ROOM_FOR_DOTS = 3.0
 # The strip below the curves that shows all breakpoints, as a share of the axes' height.
 _STRIP = 0.07
+# What is shown of a whole line beyond its breakpoints, as a share of what is between them.
+_MARGIN = 0.15
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def line(
     Notes
     -----
     Every curve has a corner at each breakpoint and nothing else, so it is the graph itself. Below
-    it each breakpoint is a short line, which is higher the earlier the layer of its unit is.
+    it each breakpoint is a short line, which is higher the earlier the layer of its unit is. Of a
+    whole line the part with all breakpoints is shown.
 
     Examples
     --------
@@ -105,7 +108,7 @@ def line(
         raise ValueError(f"names must be {len(outputs)}, one for each output, got {list(names)!r}")
     if ax is None:
         _, ax = plt.subplots(figsize=(6.8, 3.8), layout="constrained")
-    s, values = part.bounds, part.bound_values[:, outputs]
+    s, values = _graph(part, outputs)
     colors = _colors(len(outputs))
     is_crowd = len(outputs) > _MOST_NAMED
     curves = []
@@ -120,7 +123,7 @@ def line(
             zorder=3,
         )
         curves.append(curve)
-    _frame(ax, values)
+    _frame(ax, s, values)
     dots = None if is_crowd else _dots(ax, part, values)
     marks = _breakpoints(ax, part)
     is_named = names is not None or 1 < len(outputs) <= _MOST_NAMED
@@ -151,12 +154,25 @@ def _colors(n: int) -> FloatArray:
     return np.asarray(colormaps["viridis"](np.linspace(0.0, 0.9, n)))
 
 
-def _frame(ax: Axes, values: FloatArray) -> None:
+def _graph(part: LinePartition, outputs: list[int]) -> tuple[FloatArray, FloatArray]:
+    """Parameters of all corners of the curves, and of their ends, and the values there."""
+    s = part.bounds.copy()
+    if part.is_whole:
+        inner = part.breakpoints if len(part.breakpoints) else np.array([0.0, 1.0])
+        low, high = float(inner[0]), float(inner[-1])
+        margin = _MARGIN * (high - low) or max(abs(low), 1.0) / 2
+        s[0], s[-1] = low - margin, high + margin
+    values = part.bound_values[:, outputs].copy()
+    values[[0, -1]] = part(s[[0, -1]])[:, outputs]
+    return s, values
+
+
+def _frame(ax: Axes, s: FloatArray, values: FloatArray) -> None:
     """Leave room below the curves for the breakpoints."""
     norm = canvas.spread_norm(values)
     low, high = float(norm.vmin or 0.0), float(norm.vmax or 0.0)
     height = high - low
-    ax.set_xlim(0.0, 1.0)
+    ax.set_xlim(s[0], s[-1])
     ax.set_ylim(low - (0.06 + 1.6 * _STRIP) * height, high + 0.06 * height)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
