@@ -590,8 +590,8 @@ def partition_line(
     hundreds of pieces of a network with 784 inputs. The very first call on a machine compiles the
     engine, which takes about half a minute.
 
-    The function on the segment is the same that SyReNN (Sotoudeh, Tao and Thakur 2021) and "exact
-    line" (Sotoudeh and Thakur 2019) compute; here breakpoints are exact.
+    Sotoudeh and Thakur (2019, 2021) compute such pieces in floating point; here the breakpoints,
+    their order and what switches there are exact.
 
     Examples
     --------
