@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from polyregions.analysis.decisions import with_decision as with_decision
     from polyregions.api import count_regions as count_regions
     from polyregions.api import partition as partition
+    from polyregions.attribution import integrated_gradients as integrated_gradients
     from polyregions.certificate import Certificate as Certificate
     from polyregions.counting import Counts as Counts
     from polyregions.domain import Domain as Domain
@@ -28,11 +29,15 @@ if TYPE_CHECKING:
     from polyregions.errors import UnsupportedLayerError as UnsupportedLayerError
     from polyregions.io import load as load
     from polyregions.io import load_model as load_model
+    from polyregions.line import LinePartition as LinePartition
+    from polyregions.line import PieceCount as PieceCount
+    from polyregions.line import partition_line as partition_line
     from polyregions.lower import lower as lower
     from polyregions.network import Network as Network
     from polyregions.partition import Partition as Partition
     from polyregions.partition import RegionCount as RegionCount
     from polyregions.progress import Progress as Progress
+    from polyregions.segment import Segment as Segment
     from polyregions.slice import Slice as Slice
     from polyregions.verify import Check as Check
     from polyregions.verify import Verification as Verification
@@ -51,22 +56,27 @@ _HOMES = {
     "FormatError": "errors",
     "Interrupted": "errors",
     "LimitError": "errors",
+    "LinePartition": "line",
     "LoweringError": "errors",
     "MissingPackageError": "errors",
     "Network": "network",
     "Partition": "partition",
+    "PieceCount": "line",
     "Plane": "domain",
     "PolyregionsError": "errors",
     "Progress": "progress",
     "RegionCount": "partition",
+    "Segment": "segment",
     "Slice": "slice",
     "UnsupportedLayerError": "errors",
     "Verification": "verify",
     "count_regions": "api",
+    "integrated_gradients": "attribution",
     "load": "io",
     "load_model": "io",
     "lower": "lower",
     "partition": "api",
+    "partition_line": "line",
     "verify": "verify",
     "with_decision": "analysis.decisions",
 }

@@ -18,10 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polyregions as pr
-from polyregions import cli_parser, cli_slice, compilation, progress
+from polyregions import cli_line, cli_parser, cli_slice, compilation, progress
 
 if TYPE_CHECKING:
     from fractions import Fraction
+
+    from matplotlib.figure import Figure
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,7 +146,6 @@ def _count_only(args: argparse.Namespace) -> int:
 def _plot(args: argparse.Namespace) -> int:
     out = _out(args.out, (".png", ".svg", ".pdf"))
     part = _partition(args)
-    from matplotlib import rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(args.size, args.size), layout="constrained")
@@ -155,17 +156,23 @@ def _plot(args: argparse.Namespace) -> int:
         lines=None if args.lines == "none" else args.lines,
         output=args.component,
     )
+    _save(figure, out, args.dpi)
+    print(f"{out}: {part.n_faces:,} faces")
+    return 0
+
+
+def _save(figure: Figure, out: Path, dpi: float) -> None:
+    from matplotlib import rc_context
+
     # Neither dates nor random names in the file: equal pictures are equal bytes.
     dates = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     with rc_context({"svg.hashsalt": "polyregions"}):
         figure.savefig(
             out,
-            dpi=args.dpi,
+            dpi=dpi,
             bbox_inches="tight",  # no empty margins, whatever the shape of the domain
             metadata=dates.get(out.suffix.lower()),
         )
-    print(f"{out}: {part.n_faces:,} faces")
-    return 0
 
 
 def _verify(args: argparse.Namespace) -> int:
@@ -181,19 +188,9 @@ def _verify(args: argparse.Namespace) -> int:
         part = pr.load(args.partition)
     report = pr.verify(part, model, resolution=args.resolution)
     if args.json:
-        facts = {
-            name: getattr(report, name)
-            for name in ("ok", "resolution", "precision", "n_samples", "n_straddling", "n_hit")
-        }
         missed = zip(report.missed_faces.tolist(), report.missed_areas.tolist(), strict=True)
-        _print_json(
-            {
-                "model": args.model,
-                **facts,
-                "checks": [asdict(check) for check in report.checks],
-                "missed": [{"face": f, "area": area} for f, area in missed],
-            }
-        )
+        facts = {"model": args.model, **_report_facts(report)}
+        _print_json(facts | {"missed": [{"face": f, "area": area} for f, area in missed]})
     else:
         print(report)
     return 0 if report.ok else 1
@@ -214,6 +211,40 @@ def _export(args: argparse.Namespace) -> int:
     else:
         print(f"{out}: {part.n_faces:,} faces, {size:,} bytes")
     return 0
+
+
+def _line(args: argparse.Namespace) -> int:
+    if args.out is None:
+        _refuse_options(args, "component", because="without --out")
+    out = _out(args.out, (".png", ".svg", ".pdf")) if args.out else None
+    a, b = (cli_line.read_point(text) for text in (args.start, args.end))
+    # What is checked is the model itself, not only what it is lowered to.
+    model = _model(args) if args.verify else _lowered(args, a.shape)
+    options = _options(args)
+    with _compilation_is_said(args):
+        part = pr.partition_line(model, a, b, whole=args.whole, **options)
+    report = pr.verify(part, model) if args.verify else None
+    facts = cli_line.facts(part, args.model)
+    if out is not None:
+        _draw_line(out, part, args)
+        facts["out"] = str(out)
+    if args.json:
+        _print_json(facts | ({"verification": _report_facts(report)} if report else {}))
+    else:
+        print(cli_line.text(part))
+        if report:
+            print(report)
+        if out is not None:
+            print(f"{out}: {_number(part.n_pieces, 'piece')}")
+    return 0 if report is None or report.ok else 1
+
+
+def _draw_line(out: Path, part: pr.LinePartition, args: argparse.Namespace) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(args.size, 0.56 * args.size), layout="constrained")
+    pr.plot.line(part, figure.subplots(), output=args.component)
+    _save(figure, out, args.dpi)
 
 
 def _demo(args: argparse.Namespace) -> int:
@@ -253,6 +284,12 @@ def _network(args: argparse.Namespace) -> tuple[pr.Network, pr.Slice | None]:
     return network, planes.of(network.n_inputs)
 
 
+def _lowered(args: argparse.Namespace, shape: tuple[int, ...]) -> pr.Network:
+    from polyregions.io import load_network
+
+    return load_network(args.model, **_reading(args), shape=shape)
+
+
 def _planes(args: argparse.Namespace) -> cli_slice.Planes:
     return cli_slice.Planes(args.slice, args.fix)
 
@@ -271,7 +308,7 @@ def _reading(args: argparse.Namespace) -> dict[str, Any]:
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What was given of the options of `polyregions.partition`."""
-    given = {name: getattr(args, name) for name in cli_parser.COMPUTING}
+    given = {name: getattr(args, name, None) for name in cli_parser.COMPUTING}
     if given["progress"] is None:
         given["progress"] = sys.stderr is not None and sys.stderr.isatty()
     return {name: value for name, value in given.items() if value is not None}
@@ -403,6 +440,12 @@ def _checks(part: pr.Partition) -> dict[str, Any]:
     }
 
 
+def _report_facts(report: pr.Verification) -> dict[str, Any]:
+    names = ("ok", "resolution", "precision", "n_samples", "n_straddling", "n_hit")
+    facts = {name: getattr(report, name) for name in names}
+    return facts | {"checks": [asdict(check) for check in report.checks]}
+
+
 def _as_float(value: Any) -> float | None:
     try:
         return float(value)
@@ -439,5 +482,6 @@ COMMANDS: Mapping[str, cli_parser.Command] = {
     "plot": _plot,
     "verify": _verify,
     "export": _export,
+    "line": _line,
     "demo": _demo,
 }

@@ -73,6 +73,14 @@ examples:
   polyregions export regions.npz -o regions.geojson
   polyregions export net.npz -o regions.svg
 """,
+    "line": """\
+examples:
+  polyregions line net.npz --from 0,0,0,0,0 --to 1,1,1,1,1
+  polyregions line mnist.pt2 --from three.npy --to eight.npy -o way.png
+  polyregions line net.pt2 --from -1,0 --to 1,0 --verify
+  polyregions line net.pt2 --from -1,0 --to 1,0 --json | jq .breakpoints
+With --verify the exit status is 1 if anything disagrees.
+""",
     "demo": """\
 examples:
   polyregions demo
@@ -141,14 +149,7 @@ def build(commands: Mapping[str, Command], version: str) -> argparse.ArgumentPar
     plot.add_argument(
         "--component", type=int, default=0, metavar="N", help="which output is meant (default: 0)"
     )
-    plot.add_argument("--dpi", type=_positive, default=200.0, help="pixels per inch (default: 200)")
-    plot.add_argument(
-        "--size",
-        type=_positive,
-        default=7.0,
-        metavar="INCHES",
-        help="width and height (default: 7)",
-    )
+    _add_size(plot, "width and height")
 
     verify = _command(
         subparsers, commands, "verify", "check the regions by sampling", _MODELS + "\n"
@@ -166,6 +167,11 @@ def build(commands: Mapping[str, Command], version: str) -> argparse.ArgumentPar
     _add_model(export)
     _add_out(export, "file to write; its ending says how: .npz, .geojson or .svg")
     _add_json(export)
+
+    line = _command(
+        subparsers, commands, "line", "cut the line between two inputs into pieces", _MODELS + "\n"
+    )
+    _add_line(line)
 
     demo = _command(subparsers, commands, "demo", "solve two exercise sheets exactly", "")
     demo.add_argument(
@@ -226,6 +232,53 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="hold input I at a value; give it once for each. Without --slice, the two inputs "
         "that are not fixed are the plane",
     )
+    _add_computing(parser)
+    _add_traceback(parser)
+
+
+def _add_line(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("model", metavar="MODEL", help="a model file, see below")
+    for option, name in (("--from", "start"), ("--to", "end")):
+        parser.add_argument(
+            option,
+            dest=name,
+            required=True,
+            metavar="POINT",
+            help="where the segment starts"
+            if name == "start"
+            else "where it ends; either is the "
+            "numbers of an input, as in 0,-1.5,2, or an .npy file that holds one",
+        )
+    parser.add_argument(
+        "--whole", action="store_true", help="take the whole line through the two points"
+    )
+    _add_out(parser, "picture to write; its ending says how: .png, .svg or .pdf", required=False)
+    parser.add_argument(
+        "--component", type=int, metavar="N", help="which output to draw (default: all)"
+    )
+    _add_size(parser, "width of the picture")
+    parser.add_argument(
+        "--verify", action="store_true", help="check the pieces by sampling the model, and say"
+    )
+    _add_json(parser)
+    _add_computing(parser)
+    _add_traceback(parser)
+
+
+def _add_size(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--dpi", type=_positive, default=200.0, help="pixels per inch (default: 200)"
+    )
+    parser.add_argument(
+        "--size",
+        type=_positive,
+        default=7.0,
+        metavar="INCHES",
+        help=f"{what} (default: 7)",
+    )
+
+
+def _add_computing(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--engine", choices=ENGINES, help="how to compute it (default: auto)")
     parser.add_argument(
         "--max-regions",
@@ -254,11 +307,10 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
         help="relu (default), leaky_relu[:SLOPE], abs, relu6, hardtanh[:LOW:HIGH] or identity",
     )
     parser.add_argument("--transpose", action="store_true", help="weights are stored as (in, out)")
-    _add_traceback(parser)
 
 
-def _add_out(parser: argparse.ArgumentParser, text: str) -> None:
-    parser.add_argument("-o", "--out", type=Path, required=True, metavar="FILE", help=text)
+def _add_out(parser: argparse.ArgumentParser, text: str, *, required: bool = True) -> None:
+    parser.add_argument("-o", "--out", type=Path, required=required, metavar="FILE", help=text)
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -272,9 +324,9 @@ def _add_traceback(parser: argparse.ArgumentParser) -> None:
 
 
 def join_domain(arguments: list[str]) -> list[str]:
-    """Make one argument of ``--domain`` and the numbers behind it.
+    """Make one argument of ``--domain``, ``--from`` or ``--to`` and the numbers behind it.
 
-    argparse would take -1e3 for an option, and could not tell how many numbers there are.
+    argparse would take -1e3 or -1,2 for an option, and could not tell how many numbers there are.
     """
     joined: list[str] = []
     rest = arguments[::-1]
@@ -285,6 +337,8 @@ def join_domain(arguments: list[str]) -> list[str]:
             while rest and _is_number(rest[-1]):
                 numbers.append(rest.pop())
             argument = f"--domain={','.join(numbers)}"
+        elif argument in ("--from", "--to") and rest and all(map(_is_number, rest[-1].split(","))):
+            argument = f"{argument}={rest.pop()}"
         joined.append(argument)
     return joined
 

@@ -76,7 +76,13 @@ class Forward(Protocol):
         """Values, patterns and, if wanted, Jacobians at representable points."""
 
 
-def forward_of(model: Any, slice: Slice | None = None, network: Network | None = None) -> Forward:
+def forward_of(
+    model: Any,
+    slice: Slice | None = None,
+    network: Network | None = None,
+    *,
+    shape: tuple[int, ...] | None = None,
+) -> Forward:
     """The model's own forward, for every kind of model that `polyregions.lower` takes.
 
     Parameters
@@ -86,13 +92,11 @@ def forward_of(model: Any, slice: Slice | None = None, network: Network | None =
         The plane that points are of; then they are (N, 2).
     network : Network, optional
         What the model was lowered to, of all its inputs; it says which units there are.
+    shape : tuple of int, optional
+        The shape of an input, without a slice; see `polyregions.lower`.
     """
     if slice is not None:
-        return SlicedForward(_forward_of(model, slice.shape, network), slice)
-    return _forward_of(model, None, network)
-
-
-def _forward_of(model: Any, shape: tuple[int, ...] | None, network: Network | None) -> Forward:
+        return SlicedForward(forward_of(model, network=network, shape=slice.shape), slice)
     kind = kind_of(model)
     if kind == "network":
         return NetworkForward(model)

@@ -20,6 +20,7 @@ from polyregions.network import (
     AffineStep,
     ByteArray,
     FloatArray,
+    IntArray,
     Maximum,
     Network,
     Step,
@@ -56,6 +57,23 @@ class Jacobian:
         OverflowError
             If an entry is too large for float64.
         """
+        shape = self._network.n_outputs, self._network.n_inputs
+        back = self._exactly(pattern)
+        if back is None:  # nothing looks at the input
+            return np.zeros(shape)
+        up, down = max(back.exponent, 0), max(-back.exponent, 0)
+        values = [rounded(int(v) << up, 1 << down) for v in back.matrix.entries()]
+        return np.array(values, dtype=np.float64).reshape(shape)
+
+    def signs(self, pattern: ByteArray) -> IntArray:
+        """The exact signs of all entries, (M, n_inputs), also of those that float64 has as zero."""
+        shape = self._network.n_outputs, self._network.n_inputs
+        back = self._exactly(pattern)
+        if back is None:
+            return np.zeros(shape, dtype=np.int64)
+        return np.array([(v > 0) - (v < 0) for v in back.matrix.entries()]).reshape(shape)
+
+    def _exactly(self, pattern: ByteArray) -> _Adjoint | None:
         network = self._network
         m, end = network.n_outputs, network.n_units
 
@@ -71,12 +89,7 @@ class Jacobian:
             return _Adjoint(_scaled(given.matrix, slopes), given.exponent + shift)
 
         identity = fmpz_mat(m, m, [int(i == j) for i in range(m) for j in range(m)])
-        back = network.backpropagate(_Adjoint(identity, 0), _split, _add, retreat)
-        if back is None:  # nothing looks at the input
-            return np.zeros((m, network.n_inputs))
-        up, down = max(back.exponent, 0), max(-back.exponent, 0)
-        values = [rounded(int(v) << up, 1 << down) for v in back.matrix.entries()]
-        return np.array(values, dtype=np.float64).reshape(m, network.n_inputs)
+        return network.backpropagate(_Adjoint(identity, 0), _split, _add, retreat)
 
     def _affine(self, step: AffineStep, given: _Adjoint) -> _Adjoint:
         if isinstance(step, Affine):

@@ -199,7 +199,7 @@ def _jacobian_bound(network: Network, pattern: ByteArray, precision: Precision) 
                 size, error = size * factor, error * factor
             else:
                 n = step.n_outputs
-                size, error = _to_chosen(step, piece, size), _to_chosen(step, piece, error)
+                size, error = to_chosen(step, piece, size), to_chosen(step, piece, error)
         return size, rounded(size, error, n)
 
     def rounded(size: FloatArray, error: FloatArray, n: int) -> FloatArray:
@@ -220,8 +220,8 @@ def _jacobian_bound(network: Network, pattern: ByteArray, precision: Precision) 
     return np.where(np.isnan(found[1]), np.inf, found[1])
 
 
-def _to_chosen(step: Maximum, piece: ByteArray, g: FloatArray) -> FloatArray:
-    """What goes back to the values that the units of a step give, for `g` (F, M, n)."""
+def to_chosen(step: Maximum, piece: ByteArray, g: FloatArray) -> FloatArray:
+    """What goes back to the values that a step takes, for `g` (F, M, n) of those that it gives."""
     chosen = np.broadcast_to(step.chosen(piece)[:, None, :], g.shape)
     back = np.zeros((*g.shape[:-1], step.n_inputs))
     faces, outputs, _ = np.ogrid[: g.shape[0], : g.shape[1], :1]

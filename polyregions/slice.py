@@ -85,7 +85,7 @@ class Slice:
     def __post_init__(self) -> None:
         shape = None
         for name in ("origin", "u", "v"):
-            array = _numbers(getattr(self, name), f"{name} of the slice")
+            array = numbers(getattr(self, name), f"{name} of the slice")
             if shape is not None and array.shape != shape:
                 raise ValueError(
                     f"origin, u and v of a slice must have one shape, that of the input; got "
@@ -213,7 +213,7 @@ class Slice:
         >>> plane.point(7, 8)
         array([ 7. ,  0.5,  8. , -1. ])
         """
-        origin = _numbers(at, "at").copy()
+        origin = numbers(at, "at").copy()
         first, second = (_place(k, origin.shape, name) for k, name in ((i, "i"), (j, "j")))
         if first == second:
             raise ValueError(f"i and j must be two different inputs, got {i!r} and {j!r}")
@@ -359,7 +359,7 @@ class Slice:
         >>> plane.coordinates([2.5, 2.0, 4.0])
         (array([0.5, 2. ]), array(3.))
         """
-        array = _numbers(x, "x")
+        array = numbers(x, "x")
         n_axes = array.ndim - self.origin.ndim
         if n_axes < 0 or array.shape[n_axes:] != self.shape:
             raise ValueError(
@@ -432,7 +432,7 @@ def _made_again(values: dict[str, Any]) -> Slice:
 # -- reading arguments -------------------------------------------------------------------------
 
 
-def _numbers(value: Any, name: str) -> FloatArray:
+def numbers(value: Any, name: str) -> FloatArray:
     """A read-only float64 array of exactly these numbers, whatever holds them."""
     try:
         raw = np.asarray(_without_tensors(value))
@@ -459,7 +459,7 @@ def _without_tensors(value: Any) -> Any:
 
 def _three_points(points: Sequence[Any], names: Sequence[str]) -> list[FloatArray]:
     """Points of one shape that are not on one line."""
-    arrays = [_numbers(point, name) for point, name in zip(points, names, strict=True)]
+    arrays = [numbers(point, name) for point, name in zip(points, names, strict=True)]
     if len({array.shape for array in arrays}) > 1:
         shapes = ", ".join(f"{n}: {a.shape}" for n, a in zip(names, arrays, strict=True))
         raise ValueError(f"the three points of a slice must have one shape, got {shapes}")

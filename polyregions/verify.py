@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from polyregions.domain import Domain
 from polyregions.forward import Forward, Sample, forward_of
 from polyregions.limits import as_integer
+from polyregions.line import LinePartition
 from polyregions.lower import lower
 from polyregions.network import (
     Activation,
@@ -144,7 +145,7 @@ class Verification:
         )
 
 
-def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verification:
+def verify(part: Partition | LinePartition, model: Any, *, resolution: int = 500) -> Verification:
     """Check a partition against the model itself, by sampling.
 
     The model's own forward and autograd are evaluated on a grid over the domain. At every sample
@@ -156,7 +157,9 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
 
     Parameters
     ----------
-    part : Partition
+    part : Partition or LinePartition
+        On a line the grid is one of parameters, and the report a
+        `polyregions.verify_line.LineVerification`.
     model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
         The model that the partition was made of. With a slice it is called at points of the
         plane, in its own input's shape.
@@ -194,21 +197,41 @@ def verify(part: Partition, model: Any, *, resolution: int = 500) -> Verificatio
     True
     """
     resolution = as_integer(resolution, "resolution", least=3)
+    if isinstance(part, LinePartition):
+        from polyregions.verify_line import verify_line
+
+        return verify_line(part, model, resolution)
     whole = lower(model, shape=None if part.slice is None else part.slice.shape)
     network = whole if part.slice is None else part.slice.restrict(whole)
-    forward = forward_of(model, part.slice, whole)
-    if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
-        raise ValueError(
-            f"the model has {network.n_units} units and {network.n_outputs} outputs, the partition "
-            f"{part.n_units} and {part.n_outputs}; was it made of another model?"
-        )
-    return _Verifier(part, network, forward, resolution).run()
+    return Verifier(part, network, forward_of(model, part.slice, whole), resolution).run()
 
 
-class _Verifier:
+class Verifier:
+    """One check of a partition against a forward; see `verify`.
+
+    Parameters
+    ----------
+    part : Partition
+    network : Network
+        Of two inputs, as `part` is of.
+    forward : Forward
+        Of the same.
+    resolution : int
+
+    Raises
+    ------
+    ValueError
+        If the network has other units or outputs than the partition.
+    """
+
     def __init__(
         self, part: Partition, network: Network, forward: Forward, resolution: int
     ) -> None:
+        if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
+            raise ValueError(
+                f"the model has {network.n_units} units and {network.n_outputs} outputs, the "
+                f"partition {part.n_units} and {part.n_outputs}; was it made of another model?"
+            )
         # Of the whole plane, what a box around all finite vertices shows: a part of every face.
         self.part, self.whole = part._shown, part
         self.network = network
@@ -385,8 +408,8 @@ class _Verifier:
     ) -> tuple[Check, int]:
         """`numpy.gradient` of the values must be the face's gradient inside a face."""
         shape = (len(y), len(x))
-        if min(shape) < 2:
-            return Check("finite differences", 0, 0, example="the grid is a single line"), 0
+        if max(shape) < 2:
+            return Check("finite differences", 0, 0, example="the grid is a single point"), 0
         faces = face.reshape(shape)
         checks: list[Check] = []
         straddling = 0
@@ -394,6 +417,8 @@ class _Verifier:
         errors = errors + (8 * _U64 * np.abs(values) + _TINY)
         values, errors = (a.reshape(*shape, -1) for a in (values, errors))
         for axis, (along, component) in enumerate([(y, 1), (x, 0)]):
+            if len(along) < 2:
+                continue
             with np.errstate(over="ignore", invalid="ignore"):  # what overflowed has no bound
                 difference = np.gradient(values, along, axis=axis)
                 limit = _stencil_error(errors, along, axis)

@@ -420,6 +420,30 @@ def slices(out: Path) -> None:
     save(figure, out / "slices.png", dpi=110)
 
 
+def lines(out: Path) -> None:
+    """From one picture to another, and what every pixel adds to each output on the way."""
+    shown = pictures()
+    names = list(shown)
+    way = pr.partition_line(picture_model(), shown["cross"], shown["ring"])
+    added = pr.integrated_gradients(picture_model(), shown["ring"], shown["cross"])
+    figure = plt.figure(figsize=(8.8, 4.6), layout="constrained")
+    above, below = figure.subfigures(2, 1, height_ratios=(2.4, 1))
+    ax = above.subplots()
+    pr.plot.line(way, ax, names=names)
+    ax.set_title(f"{len(way)} pieces between a cross (s = 0) and a ring (s = 1)", fontsize=11)
+    panels = below.subplots(1, 5)
+    most = np.abs(added).max()
+    for panel, name in zip(panels[:2], ("cross", "ring"), strict=True):
+        panel.imshow(1 - shown[name][0], cmap="gray", vmin=0, vmax=1)
+        panel.set_title(f"a {name}", fontsize=10)
+    for panel, name, picture in zip(panels[2:], names, added, strict=True):
+        panel.imshow(picture[0], cmap="RdBu_r", vmin=-most, vmax=most)
+        panel.set_title(f'for "{name}": {picture.sum():+.1f}', fontsize=10)
+    for panel in panels:
+        panel.set(xticks=[], yticks=[])
+    save(figure, out / "lines.png", dpi=110)
+
+
 def depth(out: Path) -> None:
     """Output and plot of scripts/count_regions_by_depth.py."""
     script = str(REPOSITORY / "scripts" / "count_regions_by_depth.py")
@@ -438,7 +462,7 @@ def help_texts(out: Path) -> None:
     from polyregions.cli import main as command_line
 
     os.environ["COLUMNS"] = "92"
-    for command in ("count", "plot", "verify", "export", "demo"):
+    for command in ("count", "plot", "verify", "export", "line", "demo"):
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
             command_line([command, "--help"])
@@ -546,6 +570,7 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "quickstart": quickstart,
     "plot-options": plot_options,
     "slices": slices,
+    "lines": lines,
     "help": help_texts,
     "depth": depth,
     "worksheet": worksheet,

@@ -333,8 +333,8 @@ def test_no_more_samples_at_once_than_memory_is_meant_for(part, model, monkeypat
         sizes.append(len(points))
         return sample(self, points, **options)
 
-    sample = verify_module._Verifier._sample
-    monkeypatch.setattr(verify_module._Verifier, "_sample", noted)
+    sample = verify_module.Verifier._sample
+    monkeypatch.setattr(verify_module.Verifier, "_sample", noted)
     monkeypatch.setattr(verify_module, "_NUMBERS_AT_ONCE", 100 * (16 + 2 * (8 + 2)))
     assert pr.verify(part, model, resolution=30).ok
     assert max(sizes) == 100

@@ -13,6 +13,8 @@ are drawn as collections, from the exact polygons; nothing is sampled unless a n
     finite differences of a sampled image beside the exact gradient
 :func:`surface`
     the graph of the function in 3-D
+:func:`line`
+    the values along a segment, and its breakpoints
 :func:`regions_by_depth`
     measured counts of regions against depth, beside bounds
 """
@@ -22,14 +24,17 @@ from __future__ import annotations
 from polyregions.plot.decisions import DecisionArtists, decisions
 from polyregions.plot.depth import regions_by_depth
 from polyregions.plot.faces import PartitionArtists, partition
+from polyregions.plot.line import LineArtists, line
 from polyregions.plot.maps import gradient_comparison, output
 from polyregions.plot.relief import surface
 
 __all__ = [
     "DecisionArtists",
+    "LineArtists",
     "PartitionArtists",
     "decisions",
     "gradient_comparison",
+    "line",
     "output",
     "partition",
     "regions_by_depth",
