@@ -174,10 +174,9 @@ class Selection(Switching):
         unit, pair = np.nonzero(self._is_member[:, second])
         self._unit, self._first, self._second = unit, first[pair], second[pair]
         n_pairs = len(unit)
-        one, zero = [0.0, 1.0], [0.0, 0.0]
-        self.slopes = np.array(
-            [one] * self.n_members + [zero] * n_pairs + [[1.0, 1.0]] * n_carried
-        ).reshape(-1, 2)
+        member, difference, carried = (0.0, 1.0), (0.0, 0.0), (1.0, 1.0)
+        counts = [self.n_members, n_pairs, n_carried]
+        self.slopes = np.repeat([member, difference, carried], counts, axis=0)
         self.intercepts = np.zeros_like(self.slopes)
         self.line_value = self.n_members + np.arange(n_pairs)
         self.line_breakpoint = np.zeros(n_pairs)
