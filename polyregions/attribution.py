@@ -71,7 +71,7 @@ def integrated_gradients(
 
     Returns
     -------
-    attributions : (M, *shape) float64, or (*shape) with a target
+    attributions : ``(M, *shape)`` float64, or ``(*shape)`` with a target
         They add up to the difference of the output at `x` and at `baseline` (completeness), to
         rounding.
     error : float64 of the same shape
