@@ -76,7 +76,7 @@ def integrated_gradients(
         rounding.
     error : float64 of the same shape
         With ``with_error=True``: bounds on the distance of each from the exact attribution of the
-        lowered network. The errors themselves are mostly some thousand times less.
+        lowered network. The errors themselves are mostly many thousand times less.
 
     Raises
     ------
