@@ -71,12 +71,12 @@ def integrated_gradients(
 
     Returns
     -------
-    attributions : (M, *shape) float64, or (*shape) with a target
+    attributions : ``(M, *shape)`` float64, or ``(*shape)`` with a target
         They add up to the difference of the output at `x` and at `baseline` (completeness), to
         rounding.
     error : float64 of the same shape
         With ``with_error=True``: bounds on the distance of each from the exact attribution of the
-        lowered network. The errors themselves are mostly some thousand times less.
+        lowered network. The errors themselves are mostly many thousand times less.
 
     Raises
     ------

@@ -234,7 +234,7 @@ class LinePartition:
 
     @cached_property
     def points(self) -> FloatArray:
-        """(P - 1, *shape) float64: the inputs at the breakpoints, rounded."""
+        """``(P - 1, *shape)`` float64: the inputs at the breakpoints, rounded."""
         return _read_only(self.segment(self.breakpoints))
 
     @cached_property

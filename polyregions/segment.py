@@ -72,7 +72,7 @@ class Segment:
         return rounded(root << max(power, 0), 1 << max(-power, 0))
 
     def __call__(self, s: ArrayLike) -> FloatArray:
-        """The inputs, (..., *shape), with the parameters `s`, (...); computed in float64.
+        """The inputs, ``(..., *shape)``, with the parameters `s`, (...); computed in float64.
 
         Parameters beyond 0 and 1 are those of the whole line.
         """

@@ -316,7 +316,7 @@ class Slice:
         return self([s, t])
 
     def __call__(self, points: ArrayLike) -> FloatArray:
-        """The inputs, (..., *shape) float64, with the coordinates `points`, (..., 2).
+        """The inputs, ``(..., *shape)`` float64, with the coordinates `points`, (..., 2).
 
         Computed in float64, so an entry is off by no more than
         ``4 * 2**-53 * (|origin| + |s u| + |t v|)``.
@@ -332,7 +332,7 @@ class Slice:
 
         Parameters
         ----------
-        x : (..., *shape) array_like
+        x : ``(..., *shape)`` array_like
             Inputs.
 
         Returns

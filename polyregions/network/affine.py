@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -169,16 +170,22 @@ class Affine(AffineStep):
         return x @ np.maximum(sign * self.weight, 0.0).T
 
     def adjoint(self, g: FloatArray) -> FloatArray:
-        return g @ self.weight
+        return _rows_times(g, self.weight)
 
     def adjoint_magnitude(self, g: FloatArray) -> FloatArray:
-        return g @ self._magnitude
+        return _rows_times(g, self._magnitude)
 
     def rows(self, outputs: IntArray) -> Rows:
         weight = self.weight[outputs]
         row, column = np.nonzero(weight)
         offsets = np.searchsorted(row, np.arange(len(outputs) + 1))
         return Rows(offsets, column, weight[row, column])
+
+
+def _rows_times(g: FloatArray, matrix: FloatArray) -> FloatArray:
+    """``g @ matrix`` as one product, also of g with more axes, for which numpy makes many."""
+    product = g.reshape(prod(g.shape[:-1]), g.shape[-1]) @ matrix
+    return product.reshape(*g.shape[:-1], matrix.shape[1])
 
 
 @dataclass(frozen=True, eq=False)
