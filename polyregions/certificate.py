@@ -8,6 +8,10 @@ put into Euler's formula, this leaves ``sum of (m - 1) + sum of (w - 1) = 0``; s
 around once, and the faces at each vertex do, too. (For checks of this kind see Devillers, Liotta,
 Preparata and Tamassia, *Checking the convexity of polytopes and the planarity of subdivisions*,
 1998.) The areas must then add up to the domain's, which tests the coordinates.
+
+With a domain that is not convex the same sum is that of the domain's own corners, at which no
+more than the angle between the sides can be covered: V - E + F is then the domain's own number, and
+the border runs once along all its rings.
 """
 
 from __future__ import annotations
@@ -22,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyregions import cycles, exact
-from polyregions.domain import Plane
+from polyregions.domain import Domain, Plane
 from polyregions.errors import CertificateError
+from polyregions.exact import Triple
 from polyregions.measure import RELATIVE_ERROR
 from polyregions.network import FloatArray, IntArray
 
@@ -57,22 +62,27 @@ class Certificate:
         The corners of all faces, and how many of them float64 could not prove to turn left, so
         that exact arithmetic decided.
     euler_characteristic : int
-        V - E + F. It is 1 for a subdivision of a disc.
+        V - E + F.
+    euler_expected : int
+        What that is for a subdivision of the domain: 1 for a convex one.
     arrays_valid : bool
         Whether lengths agree and no index points nowhere. If not, all other checks fail.
     sides_matched : bool
         Whether every side of a face is an edge with that face on the proper hand, and every
         edge is a side of its faces.
     border_closed : bool
-        Whether the edges with a face on one side only run once around the domain. That vertices
+        Whether the edges with a face on one side only run once around the domain, or once along
+        each ring of one that is not convex. That vertices
         on a slanted side of the domain lie exactly on it is a matter of `n_compared`, too.
     labels_consistent : bool
-        Whether `edge_unit` is the lowest unit whose piece differs between the two faces.
+        Whether `edge_unit` is the lowest unit whose piece differs between the two faces; if it is
+        -1, none may.
     faces_convex : bool
         Whether every face is strictly convex and counter-clockwise: proven by float64 with error
         bounds, or else in exact arithmetic.
     patterns_distinct : bool
-        Whether no two faces have the same activation pattern.
+        Whether no two faces have the same activation pattern. On a domain that is not convex
+        they may, but only with the same affine map.
     pieces_consistent : bool
         Whether faces with one number in `face_affine_piece` may have one map, within its error
         bounds, and faces whose maps are known without error to be equal have one number. The
@@ -100,6 +110,7 @@ class Certificate:
     n_corners: int
     n_exact_turns: int
     euler_characteristic: int
+    euler_expected: int
     arrays_valid: bool
     sides_matched: bool
     border_closed: bool
@@ -129,7 +140,9 @@ class Certificate:
         total = f"the domain's, {exact.text(self.domain_area)}"
         return {
             "arrays go together and indices point at something": self.arrays_valid,
-            f"V - E + F is 1 (it is {self.euler_characteristic})": self.euler_characteristic == 1,
+            f"V - E + F is {self.euler_expected} (it is {self.euler_characteristic})": (
+                self.euler_characteristic == self.euler_expected
+            ),
             "every side of a face is an edge of it": self.sides_matched,
             "the border runs once around the domain": self.border_closed,
             "edges are labelled by the unit that switches": self.labels_consistent,
@@ -213,6 +226,7 @@ def certify(part: Partition, *, full: bool = False) -> Certificate:
         n_corners=n_corners,
         n_exact_turns=n_exact_turns,
         euler_characteristic=part.n_vertices - part.n_edges + part.n_faces,
+        euler_expected=part.domain.euler_characteristic,
         arrays_valid=valid,
         sides_matched=valid and do_sides_match(part),
         border_closed=valid and _is_border_closed(part, full=full),
@@ -232,7 +246,7 @@ def quick(part: Partition) -> None:
     """Check a partition at little cost, as every engine does with its result.
 
     Lengths, indices and Euler's formula; that the sides of the faces are those of the edges, by
-    64-bit hashes; that the border is one cycle; that coordinates and their error bounds are
+    64-bit hashes; that the border is closed; that coordinates and their error bounds are
     finite, that no face's area is certainly zero or negative, and that all areas add up to the
     domain's within the bounds on their errors. Takes some milliseconds per 100,000 faces.
 
@@ -246,13 +260,14 @@ def quick(part: Partition) -> None:
     if not _do_shapes_fit(part) or not _are_indices_valid(part):
         raise _failure(part, "an index points nowhere, or arrays have different lengths")
     euler = part.n_vertices - part.n_edges + part.n_faces
-    if euler != 1:
-        raise _failure(part, f"V - E + F is {euler} instead of 1")
+    if euler != part.domain.euler_characteristic:
+        expected = part.domain.euler_characteristic
+        raise _failure(part, f"V - E + F is {euler} instead of {expected}")
     status = _self_check(part, np.empty(2))
     if status != checks.FINE:
         what = {
             checks.NOT_MATCHED: "the sides of the faces are not those of the edges",
-            checks.BORDER_OPEN: "the border is not one cycle",
+            checks.BORDER_OPEN: "the border is not closed",
             checks.NOT_FINITE: "a coordinate or its error bound is not finite",
             checks.NOT_POSITIVE: "a face has no area",
             checks.NOT_COVERED: "the faces' areas do not add up to the domain's",
@@ -346,7 +361,10 @@ def do_sides_match(part: Partition) -> bool:
 def _are_labels_lowest(part: Partition) -> bool:
     from polyregions import checks
 
-    return bool(checks.are_labels_lowest(part.edge_faces, part.edge_unit, part.face_pattern))
+    has_seams = not part.domain.is_convex
+    return bool(
+        checks.are_labels_lowest(part.edge_faces, part.edge_unit, part.face_pattern, has_seams)
+    )
 
 
 def _are_patterns_distinct(part: Partition) -> bool:
@@ -358,6 +376,11 @@ def _are_patterns_distinct(part: Partition) -> bool:
     order = np.argsort(hashes)
     equal = np.diff(hashes[order]) == 0
     suspects = order[np.append(equal, False) | np.append(False, equal)].tolist()
+    if not part.domain.is_convex:
+        piece: dict[bytes, int] = {}
+        patterns = ((part.face_pattern[f].tobytes(), f) for f in suspects)
+        pieces = part.face_affine_piece
+        return all(piece.setdefault(row, pieces[f]) == pieces[f] for row, f in patterns)
     return len({part.face_pattern[f].tobytes() for f in suspects}) == len(suspects)
 
 
@@ -408,7 +431,8 @@ def _self_check(part: Partition, sums: FloatArray) -> int:
         return int(
             checks.self_check(
                 part.edge_vertices, part.edge_faces, part.face_offsets, part.face_vertices,
-                part.vertex_xy, part.vertex_error, part.domain.xy, sx, sy, sums,
+                part.vertex_xy, part.vertex_error, part.domain.xy, part.domain.ring_offsets,
+                part.domain.is_convex, sx, sy, sums,
             )
         )  # fmt: skip
 
@@ -478,34 +502,93 @@ def _is_border_closed(part: Partition, *, full: bool) -> bool:
 
 
 def _does_border_fit(part: Partition, *, full: bool) -> bool:
-    cycle = _border_cycle(part)
-    if cycle is None:
-        return False
     corners = part.domain.xy
-    found = [_place_of_corner(part, cycle, corner) for corner in corners]
-    places = [place for place in found if place is not None]
-    if len(places) < len(found):
+    following = _following(part.domain)
+    runs = _runs(part) if part.domain.is_convex else _runs_along_rings(part, following)
+    if runs is None:
         return False
-    cycle = np.roll(cycle, -places[0])
-    ends = [(place - places[0]) % len(cycle) for place in places] + [len(cycle)]
-    if any(b <= a for a, b in pairwise(ends)):
-        return False
-    cycle = np.append(cycle, cycle[0])
-    runs = [cycle[a : b + 1] for a, b in pairwise(ends)]
-    following = np.roll(corners, -1, axis=0)
     unproven: list[tuple[int, int]] = []  # vertices to compare with the exact side, and the side
     for k, (run, start, end) in enumerate(zip(runs, corners, following, strict=True)):
         if not _do_advance(part, run, end - start):
             return False
         unproven += [(v, k) for v in _not_on_axis(part, run[1:-1], start, end)]
-    points = [exact.point(x, y) for x, y in corners.tolist()]
-    lines = [exact.cross(points[k], points[(k + 1) % len(points)]) for k in range(len(points))]
+    ends = [[exact.point(x, y) for x, y in table.tolist()] for table in (corners, following)]
+    lines = [exact.cross(start, end) for start, end in zip(*ends, strict=True)]
     if any(_is_surely_off(part, v, corners[k], following[k]) for v, k in unproven):
         return False
     chosen = _sample(part, range(len(unproven)), full=full)
     return all(
         exact.dot(lines[k], part.vertex_exact[v]) == 0 for v, k in (unproven[i] for i in chosen)
     )
+
+
+def _following(domain: Domain) -> FloatArray:
+    """The corner that comes after each one around its ring."""
+    return np.concatenate([np.roll(ring, -1, axis=0) for ring in domain.outline])
+
+
+def _runs(part: Partition) -> list[IntArray] | None:
+    """The vertices along each side of a convex domain, or None if the border does not fit."""
+    cycle = _border_cycle(part)
+    if cycle is None:
+        return None
+    found = [_place_of_corner(part, cycle, corner) for corner in part.domain.xy]
+    places = [place for place in found if place is not None]
+    if len(places) < len(found):
+        return None
+    cycle = np.roll(cycle, -places[0])
+    ends = [(place - places[0]) % len(cycle) for place in places] + [len(cycle)]
+    if any(b <= a for a, b in pairwise(ends)):
+        return None
+    cycle = np.append(cycle, cycle[0])
+    return [cycle[a : b + 1] for a, b in pairwise(ends)]
+
+
+def _runs_along_rings(part: Partition, following: FloatArray) -> list[IntArray] | None:
+    """The same for a domain that is not convex.
+
+    Several edges leave a corner in which rings touch. That which leads along a side is the one
+    whose end is exactly on its line, in front.
+    """
+    edges = part.edge_vertices[~part.is_inner].tolist()
+    after: dict[int, list[int]] = {}
+    for a, b in edges:
+        after.setdefault(a, []).append(b)
+    border = np.array(sorted(after))
+    place: dict[tuple[float, float], int | None] = {}
+    for corner in part.domain.xy:
+        x, y = corner.tolist()
+        if (x, y) not in place:
+            at = _place_of_corner(part, border, corner)
+            place[x, y] = None if at is None else int(border[at])
+    runs = []
+    for start, end in zip(part.domain.xy.tolist(), following.tolist(), strict=True):
+        here, last = place[tuple(start)], place[tuple(end)]
+        if here is None or last is None:
+            return None
+        p, q = exact.point(*start), exact.point(*end)
+        line = exact.cross(p, q)
+        run = [here]
+        while run[-1] != last:
+            ahead = after.get(run[-1], [])
+            if len(ahead) > 1:
+                ahead = [v for v in ahead if _is_ahead(line, p, q, part.vertex_exact[v])]
+            if len(ahead) != 1:
+                return None
+            (v,) = ahead
+            after[run[-1]].remove(v)
+            run.append(v)
+        runs.append(np.array(run))
+    return None if any(after.values()) else runs
+
+
+def _is_ahead(line: Triple, p: Triple, q: Triple, r: Triple) -> bool:
+    """Whether r is on the line from p to q, on q's side of p."""
+    if exact.dot(line, r) != 0:
+        return False
+    forward = (q[i] * p[2] - p[i] * q[2] for i in (0, 1))
+    there = (r[i] * p[2] - p[i] * r[2] for i in (0, 1))
+    return sum(a * b for a, b in zip(forward, there, strict=True)) > 0
 
 
 def _border_cycle(part: Partition) -> IntArray | None:

@@ -65,9 +65,13 @@ def are_indices_valid(
 
 @kernel
 def self_check(
-    edge_vertices, edge_faces, offsets, corners, xy, error, domain_xy, sx, sy, sums
+    edge_vertices, edge_faces, offsets, corners, xy, error, domain_xy, ring_offsets, is_convex,
+    sx, sy, sums
 ):  # fmt: skip
     """Hold sides against edges, walk the border, and measure; indices must be valid.
+
+    The border of a domain that is not convex may be several cycles that touch. Of such a one as
+    many edges must leave each vertex as enter it.
 
     The sides of the faces and those that the edges speak of are compared as multisets, by sums
     of 64-bit hashes. `sums` gets twice the total area, scaled, and a bound on its error, which
@@ -112,30 +116,45 @@ def self_check(
             after[a] = b
     if of_faces != of_edges:
         return NOT_MATCHED
-    length = 0
-    v = first
-    while v >= 0 and length <= n_border:
-        v = after[v]
-        length += 1
-        if v == first:
-            break
-    if v < 0 or length != n_border:
-        return BORDER_OPEN
+    if is_convex:
+        length = 0
+        v = first
+        while v >= 0 and length <= n_border:
+            v = after[v]
+            length += 1
+            if v == first:
+                break
+        if v < 0 or length != n_border:
+            return BORDER_OPEN
+    else:
+        surplus = np.zeros(len(xy), dtype=np.int32)
+        for e in range(len(edge_faces)):
+            if edge_faces[e, 1] < 0:
+                surplus[edge_vertices[e, 0]] += 1
+                surplus[edge_vertices[e, 1]] -= 1
+        for v in range(len(xy)):
+            if surplus[v] != 0:
+                return BORDER_OPEN
     if not (abs(sums[0]) < np.inf and sums[1] < np.inf):
         return NOT_FINITE
     if not positive:
         return NOT_POSITIVE
     k = len(domain_xy)
-    whole, bound = twice_area(
-        0, k, np.arange(k, dtype=np.int32), domain_xy, np.zeros((k, 2)), sx, sy
-    )
+    whole = bound = 0.0
+    for r in range(len(ring_offsets) - 1):
+        value, error_of_ring = twice_area(
+            ring_offsets[r], ring_offsets[r + 1], np.arange(k, dtype=np.int32), domain_xy,
+            np.zeros((k, 2)), sx, sy
+        )  # fmt: skip
+        whole += value
+        bound = (bound + error_of_ring + 2 * U * abs(whole)) * (1 + 4 * U) if r else error_of_ring
     off = abs(sums[0] - whole) * (1 - 2 * U)
     return NOT_COVERED if off > (sums[1] + bound) * (1 + 4 * U) else FINE
 
 
 @kernel
-def are_labels_lowest(edge_faces, edge_unit, pattern):
-    """Whether `edge_unit` is the lowest unit that switches, and -1 on the border."""
+def are_labels_lowest(edge_faces, edge_unit, pattern, has_seams):
+    """Whether `edge_unit` is the lowest unit that switches, and -1 on the border and on seams."""
     for e in range(len(edge_unit)):
         left, right = edge_faces[e, 0], edge_faces[e, 1]
         unit = edge_unit[e]
@@ -143,7 +162,9 @@ def are_labels_lowest(edge_faces, edge_unit, pattern):
             if unit != -1:
                 return False
             continue
-        if unit < 0 or pattern[left, unit] == pattern[right, unit]:
+        if unit < 0 and has_seams:
+            unit = pattern.shape[1]
+        elif unit < 0 or pattern[left, unit] == pattern[right, unit]:
             return False
         differs = np.uint8(0)
         for u in range(unit):

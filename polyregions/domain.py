@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -29,10 +30,13 @@ class Domain:
     Raises
     ------
     ValueError
-        If the ring is not finite, has no area or is not convex.
+        If the ring is not finite, has no area or is not convex. `PolygonDomain` need not be convex.
     """
 
     xy: FloatArray
+
+    # Whether faces are cut nowhere but along units' lines.
+    is_convex = True
 
     def __post_init__(self) -> None:
         ring = exact_float64(self.xy, "domain")
@@ -66,9 +70,38 @@ class Domain:
         return Tiling.of(self.xy, [corner.tolist()])
 
     @property
+    def ring_offsets(self) -> IntArray:
+        """(R + 1,) int32: ring r has the corners ``xy[ring_offsets[r]:ring_offsets[r + 1]]``.
+
+        Rings have the domain on their left: outer ones run counter-clockwise, holes clockwise.
+        """
+        return np.array([0, len(self.xy)], dtype=np.int32)
+
+    @property
+    def outline(self) -> list[FloatArray]:
+        """The corners of each ring, one after the other."""
+        return np.split(self.xy, self.ring_offsets[1:-1])
+
+    @property
     def exact_area(self) -> Fraction:
         """The area, exactly."""
-        return _shoelace([(x, y) for x, y in self.xy.tolist()]) / 2
+        twice = (_shoelace([(x, y) for x, y in ring.tolist()]) for ring in self.outline)
+        return sum(twice, Fraction(0)) / 2
+
+    @cached_property
+    def euler_characteristic(self) -> int:
+        """V - E + F of every subdivision: 1 without holes, one less for each, and so on.
+
+        Of several polygons it is the sum. Where they touch in a point, they share a vertex, so it
+        is one less there.
+        """
+        tiling = self.tiling
+        return len(tiling.xy) - len(tiling.edge_vertices) + tiling.n_faces
+
+    @cached_property
+    def n_components(self) -> int:
+        """How many connected parts the inside of the domain has."""
+        return 1
 
     def __repr__(self) -> str:
         if self.is_box:
@@ -236,14 +269,14 @@ def as_domain(domain: Any) -> Domain:
 
     Parameters
     ----------
-    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely.Polygon, Domain or None
-        A square ``[lo, hi]^2``, a box, or a convex polygon without holes; None for the whole
-        plane.
+    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely polygon, Domain or None
+        A square ``[lo, hi]^2``, a box, or a valid shapely.Polygon or MultiPolygon; None for the
+        whole plane.
 
     Raises
     ------
     ValueError
-        If the domain is empty, has no area, is reversed, not finite or not convex.
+        If the domain is empty, has no area, is reversed, not finite or not valid.
     TypeError
         If it is none of these forms.
     """
@@ -259,8 +292,8 @@ def as_domain(domain: Any) -> Domain:
         numbers = np.empty(0, dtype=object)
     if numbers.shape not in ((2,), (4,)) or numbers.dtype.kind not in "iuf":
         raise TypeError(
-            "domain must be (lo, hi), (xmin, ymin, xmax, ymax), a convex shapely.Polygon, or None "
-            f"for the whole plane, got {domain!r}"
+            "domain must be (lo, hi), (xmin, ymin, xmax, ymax), a shapely.Polygon or MultiPolygon, or "
+            f"None for the whole plane, got {domain!r}"
         )
     values = exact_float64(numbers, "domain").tolist()
     xmin, ymin, xmax, ymax = values if len(values) == 4 else (values[0], values[0], *values[1:] * 2)
@@ -277,14 +310,24 @@ def _square(half_width: float) -> FloatArray:
     return np.array([(-w, -w), (w, -w), (w, w), (-w, w)])
 
 
-def _from_shapely(polygon: Any) -> Domain:
-    if polygon.geom_type != "Polygon":
-        raise TypeError(f"domain must be a single shapely.Polygon, got a {polygon.geom_type}")
-    if polygon.is_empty:
+def _from_shapely(geometry: Any) -> Domain:
+    if geometry.geom_type not in ("Polygon", "MultiPolygon"):
+        raise TypeError(
+            f"domain must be a shapely.Polygon or MultiPolygon, got a {geometry.geom_type}"
+        )
+    if geometry.is_empty:
         raise ValueError("domain is an empty polygon")
-    if len(polygon.interiors):
-        raise ValueError("domain has holes; only convex polygons can be partitioned for now")
-    return Domain(np.asarray(polygon.exterior.coords)[:, :2])
+    polygons = getattr(geometry, "geoms", [geometry])
+    if len(polygons) == 1 and not len(polygons[0].interiors):
+        with suppress(_NotConvexError):
+            return Domain(np.asarray(polygons[0].exterior.coords)[:, :2])
+    from polyregions.polygon import PolygonDomain
+
+    return PolygonDomain.of(geometry)
+
+
+class _NotConvexError(ValueError):
+    """A ring is not convex."""
 
 
 def _convex_ring(ring: list[list[float]]) -> list[tuple[float, float]]:
@@ -308,9 +351,8 @@ def _convex_ring(ring: list[list[float]]) -> list[tuple[float, float]]:
         for i, (corner, after) in enumerate(zip(corners, following, strict=True))
     ]
     if min(turns) < 0 or _winds_twice(corners):
-        raise ValueError(
-            "domain is not convex; only convex polygons can be partitioned for now "
-            "(partition its convex hull, or convex parts of it one by one)"
+        raise _NotConvexError(
+            "domain is not convex, as a Domain is; give a shapely.Polygon in its place"
         )
     return [corner for corner, turn in zip(corners, turns, strict=True) if turn > 0]
 

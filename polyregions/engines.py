@@ -13,7 +13,7 @@ from polyregions import compilation
 from polyregions.domain import Domain
 from polyregions.errors import Interrupted, LimitError
 from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES
-from polyregions.network import Affine, Convolution, Maximum, Network, Step
+from polyregions.network import Affine, Convolution, IntArray, Maximum, Network, Step
 from polyregions.progress import ProgressLike, Reporter, reporter
 
 if TYPE_CHECKING:
@@ -140,18 +140,40 @@ def faces_by_layer(part: Partition) -> Counts:
     """Number of faces after each activation layer of a partition.
 
     The faces after a layer are those of the graph of all edges that this layer or one before it
-    made, and the border. Its lines end on each other, so it is connected, and by Euler's formula it
-    has ``1 - V + E`` inner faces. A vertex on a straight line counts once as V and once as E.
+    made, and the border. On a convex domain its lines end on each other, so it is connected, and by
+    Euler's formula it has ``1 - V + E`` inner faces. A vertex on a straight line counts once as V
+    and once as E. On other domains the graph has C components and ``C - V + E`` inner faces, but
+    for those that are holes; these are the same for all layers. Seams do not count.
     """
     n_layers = int(part.unit_layer[-1]) + 1 if part.n_units else 0
+    layer = np.where(part.edge_is_seam, n_layers, part.edge_layer)
     first = np.full(part.n_vertices, n_layers)
-    np.minimum.at(first, part.edge_vertices, part.edge_layer[:, None])
+    np.minimum.at(first, part.edge_vertices, layer[:, None])
     # The border, -1, comes before all layers; vertices and edges of later layers drop out.
     vertices, edges = (
-        np.bincount(made + 1, minlength=n_layers + 1).cumsum() for made in (first, part.edge_layer)
+        np.bincount(made + 1, minlength=n_layers + 1).cumsum()[: n_layers + 1]
+        for made in (first, layer)
     )
-    counts: list[int] = (1 - vertices + edges)[1 : n_layers + 1].tolist()
+    components = np.ones(n_layers + 1, dtype=np.int64)
+    if not part.domain.is_convex:
+        components = np.array(
+            [_n_components(part.edge_vertices[layer < n]) for n in range(n_layers + 1)]
+        )
+    faces = components - vertices + edges
+    counts: list[int] = (faces - faces[0] + part.domain.n_components)[1:].tolist()
     return tuple(counts)
+
+
+def _n_components(pairs: IntArray) -> int:
+    """How many components the graph of some edges has, without isolated nodes."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    nodes, ends = np.unique(pairs, return_inverse=True)
+    left, right = ends.reshape(-1, 2).T
+    shape = (len(nodes), len(nodes))
+    graph = coo_array((np.ones(len(left), dtype=np.int8), (left, right)), shape=shape)
+    return int(connected_components(graph, directed=False)[0])
 
 
 def _refuse_memory_limit(max_memory: int | None) -> None:

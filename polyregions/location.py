@@ -64,7 +64,9 @@ class Locator:
     face_vertices : int32
         The vertices of all faces, which are convex and counter-clockwise.
     corners : (K, 2) float64
-        The exact corners of the convex domain, counter-clockwise.
+        The exact corners of the domain, counter-clockwise if it is convex.
+    is_convex : bool
+        Whether the domain is convex. If not, walks may leave it and yet have to come back.
     """
 
     def __init__(
@@ -75,7 +77,10 @@ class Locator:
         face_offsets: IntArray,
         face_vertices: IntArray,
         corners: FloatArray,
+        *,
+        is_convex: bool = True,
     ) -> None:
+        self._is_convex = is_convex
         self._exact = vertex_exact
         self._xy, self._error = vertex_xy, vertex_error
         self._offsets, self._start = face_offsets, face_vertices

@@ -33,7 +33,8 @@ class RegionCount(NamedTuple):
     Attributes
     ----------
     activation_regions : int
-        Cells with one activation pattern (Hanin & Rolnick 2019): the faces.
+        Connected cells with one activation pattern (Hanin & Rolnick 2019): the faces, on a convex
+        domain.
     linear_regions : int
         Connected sets on which the network is one affine map: faces merged across edges.
     affine_pieces : int
@@ -70,7 +71,7 @@ class Partition:
         point; -1 outside the domain. The left one is never -1.
     edge_unit : (E,) int32
         The unit that switches across the edge, the lowest if several do (see `edge_units`);
-        -1 on the border of the domain.
+        -1 on the border of the domain, and on seams (see `edge_is_seam`).
     face_offsets : (F + 1,) int32
         Face f has the vertices ``face_vertices[face_offsets[f]:face_offsets[f + 1]]``.
     face_vertices : int32
@@ -158,7 +159,7 @@ class Partition:
 
     @property
     def n_faces(self) -> int:
-        """F, the number of activation regions."""
+        """F, the number of faces: of activation regions, if the domain is convex."""
         return len(self.face_offsets) - 1
 
     @property
@@ -385,6 +386,25 @@ class Partition:
         return _read_only(self.edge_faces[:, 1] >= 0)
 
     @cached_property
+    def edge_is_seam(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """(E,) bool: whether an edge has no meaning but to keep faces convex.
+
+        Where the domain is not convex, a region at its border need not be either. It is cut into
+        convex faces, along diagonals between its own corners: the seams. Both sides have one
+        activation pattern and one affine map. There are none on a convex domain.
+
+        Examples
+        --------
+        >>> import polyregions as pr
+        >>> from shapely import box
+        >>> domain = box(-2, -2, 2, 2) - box(0, 0, 2, 2)  # an L
+        >>> part = pr.partition([([[1, 0]], [1]), ([[1]], [0])], domain)  # bends at x = -1
+        >>> len(part), int(part.edge_is_seam.sum()), part.face_activation_region
+        (3, 1, array([0, 1, 1], dtype=int32))
+        """
+        return _read_only(self.is_inner & (self.edge_unit < 0))
+
+    @cached_property
     def is_crease(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """(E,) bool: whether the affine map changes across the edge, exactly decided."""
         left, right = self.face_affine_piece[self.edge_faces].T
@@ -392,9 +412,10 @@ class Partition:
 
     @cached_property
     def edge_layer(self) -> IntArray:
-        """(E,) int32: the activation layer of `edge_unit`, -1 on the border."""
+        """(E,) int32: the activation layer of `edge_unit`, -1 on the border and on seams."""
         layer = np.full(self.n_edges, -1, dtype=np.int32)
-        layer[self.is_inner] = self.unit_layer[self.edge_unit[self.is_inner]]
+        switches = self.edge_unit >= 0
+        layer[switches] = self.unit_layer[self.edge_unit[switches]]
         return _read_only(layer)
 
     def edge_units(self, e: int) -> IntArray:
@@ -463,6 +484,7 @@ class Partition:
             self.face_offsets,
             self.face_vertices,
             self.domain.xy,
+            is_convex=self.domain.is_convex,
         )
 
     def __call__(self, points: ArrayLike) -> FloatArray:
@@ -528,6 +550,18 @@ class Partition:
     # -- counts --------------------------------------------------------------------------------
 
     @cached_property
+    def face_activation_region(self) -> IntArray:
+        """(F,) int32: number of the activation region that every face is a part of.
+
+        The faces themselves, 0 to F - 1, if the domain is convex. If not, faces on both sides of
+        a seam (see `edge_is_seam`) are parts of one region. Regions are connected: where the
+        domain parts the points of one pattern, they are several.
+        """
+        if self.domain.is_convex:
+            return _read_only(np.arange(self.n_faces, dtype=np.int32))
+        return _read_only(self._components(self.edge_is_seam))
+
+    @cached_property
     def face_linear_region(self) -> IntArray:
         """(F,) int32: number of the linear region, connected through edges, of every face."""
         return _read_only(self._linear_regions(through_vertices=False))
@@ -554,25 +588,31 @@ class Partition:
             else self.face_linear_region
         )
         return RegionCount(
-            activation_regions=self.n_faces,
+            activation_regions=int(self.face_activation_region.max()) + 1,
             linear_regions=int(region.max()) + 1,
             affine_pieces=int(np.count_nonzero(np.bincount(self.face_affine_piece))),
         )
 
     def _linear_regions(self, *, through_vertices: bool) -> IntArray:
+        if not through_vertices:
+            return self._components(self.is_inner & ~self.is_crease)
+        # Join each face with a node for (vertex, affine piece) at every corner.
+        start, _, face = cycles.sides(self.face_offsets, self.face_vertices)
+        n_pieces = int(self.face_affine_piece.max()) + 1
+        corner = start.astype(np.int64) * n_pieces + self.face_affine_piece[face]
+        nodes, node = np.unique(corner, return_inverse=True)
+        return self._connected((face, node + self.n_faces), self.n_faces + len(nodes))
+
+    def _components(self, edges: np.ndarray[Any, np.dtype[np.bool_]]) -> IntArray:
+        """Sets of faces that are connected across some inner edges, numbered from 0."""
+        left, right = self.edge_faces[edges].T
+        return self._connected((left, right), self.n_faces)
+
+    def _connected(self, pairs: tuple[IntArray, IntArray], n: int) -> IntArray:
+        """The component of each face in a graph of n nodes, of which faces are the first."""
         from scipy.sparse import coo_array
         from scipy.sparse.csgraph import connected_components
 
-        if through_vertices:
-            # Join each face with a node for (vertex, affine piece) at every corner.
-            start, _, face = cycles.sides(self.face_offsets, self.face_vertices)
-            n_pieces = int(self.face_affine_piece.max()) + 1
-            corner = start.astype(np.int64) * n_pieces + self.face_affine_piece[face]
-            nodes, node = np.unique(corner, return_inverse=True)
-            pairs, n = (face, node + self.n_faces), self.n_faces + len(nodes)
-        else:
-            left, right = self.edge_faces[self.is_inner & ~self.is_crease].T
-            pairs, n = (left, right), self.n_faces
         graph = coo_array((np.ones(len(pairs[0]), dtype=np.int8), pairs), shape=(n, n))
         # Components are numbered in the order of their lowest nodes, which are faces.
         _, label = connected_components(graph, directed=False)

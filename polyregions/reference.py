@@ -19,10 +19,14 @@ What zero means:
 
 A unit that takes the largest of several values cuts a face into the parts on which one of them is
 the largest; of values that are equal on the whole face the first counts.
+
+A domain that is not convex starts as several convex faces. In the end what they make of one region
+is joined, and cut into convex faces between its own corners where it is not convex.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -31,9 +35,19 @@ from typing import Any, TypeAlias
 import numpy as np
 from flint import fmpz, fmpz_mat
 
+from polyregions.decomposition import convex_faces
 from polyregions.domain import Domain, Plane
 from polyregions.errors import LimitError
-from polyregions.exact import Triple, cross, dot, meet, point, rounded, rounding_error
+from polyregions.exact import (
+    Triple,
+    cross,
+    dot,
+    meet,
+    orientation,
+    point,
+    rounded,
+    rounding_error,
+)
 from polyregions.network import Activation, Affine, AffineStep, Maximum, Network, Step
 from polyregions.partition import Partition
 
@@ -95,7 +109,10 @@ def subdivide(network: Network, domain: Domain, *, max_regions: int) -> Partitio
     """
     tally = Tally()
     if not isinstance(domain, Plane):
-        return _assemble(_faces(network, domain, max_regions, tally), network, domain, tally)
+        faces = _faces(network, domain, max_regions, tally)
+        if not domain.is_convex:
+            faces = _joined(faces)
+        return _assemble(faces, network, domain, tally)
     # A box that is large enough for the whole plane. Integers do not mind how large.
     half_width = max(domain.half_width, _FIRST_BOX)
     steps = [_in_integers(step) for step in network.steps]
@@ -114,8 +131,14 @@ def subdivide(network: Network, domain: Domain, *, max_regions: int) -> Partitio
 
 def _faces(network: Network, domain: Domain, max_regions: int, tally: Tally) -> list[Face]:
     assert network.sources is not None
-    corners = tuple(point(x, y) for x, y in domain.xy.tolist())
-    faces = [Face(corners, b"", {0: _INPUTS})]
+    if domain.is_convex:
+        starts = [tuple(point(x, y) for x, y in domain.xy.tolist())]
+    else:
+        points = [point(x, y) for x, y in domain.tiling.xy.tolist()]
+        ends = pairwise(domain.tiling.face_offsets.tolist())
+        numbers = domain.tiling.face_vertices.tolist()
+        starts = [tuple(points[v] for v in numbers[i:j]) for i, j in ends]
+    faces = [Face(corners, b"", {0: _INPUTS}) for corners in starts]
     counts: list[int] = []
     for i, (step, sources) in enumerate(zip(network.steps, network.sources, strict=True)):
         needed = {value for taken in network.sources[i + 1 :] for value in taken}
@@ -127,8 +150,13 @@ def _faces(network: Network, domain: Domain, max_regions: int, tally: Tally) -> 
             ]
             continue
         try:
-            cut_up = _subdivide_layer(faces, layer, sources, max_regions, tally)
+            # Each region is convex but for the domain, so has one face in each that it starts with.
+            room = max_regions * len(starts)
+            cut_up = _subdivide_layer(faces, layer, sources, room, tally)
             faces = [face.behind(i + 1, made, needed) for face, made in cut_up]
+            n_faces = len(faces) if domain.is_convex else len(_regions(faces))
+            if n_faces > max_regions:
+                raise _NoRoomError("after all of its faces")
         except _NoRoomError as error:
             before = ", ".join(map(str, counts)) or "none"
             raise LimitError(
@@ -138,8 +166,61 @@ def _faces(network: Network, domain: Domain, max_regions: int, tally: Tally) -> 
                 counts=tuple(counts),
                 layer=len(counts),
             ) from None
-        counts.append(len(faces))
+        counts.append(n_faces)
     return faces
+
+
+def _regions(faces: Sequence[Face]) -> list[list[Face]]:
+    """Faces by the regions they are parts of: those with one pattern that share a side."""
+    owner = {(f.pattern, side): i for i, f in enumerate(faces) for side in _sides(f.polygon)}
+    region = [-1] * len(faces)
+    regions: list[list[Face]] = []
+    for first in range(len(faces)):
+        if region[first] >= 0:
+            continue
+        region[first] = len(regions)
+        found = [first]
+        for i in found:  # grows
+            for p, q in _sides(faces[i].polygon):
+                j = owner.get((faces[i].pattern, (q, p)), i)
+                if region[j] < 0:
+                    region[j] = region[first]
+                    found.append(j)
+        regions.append([faces[i] for i in found])
+    return regions
+
+
+def _sides(polygon: Sequence[Triple]) -> list[tuple[Triple, Triple]]:
+    return list(pairwise([*polygon, polygon[0]]))
+
+
+def _joined(faces: Sequence[Face]) -> list[Face]:
+    """Regions as few convex faces each, without what was there only where the domain was cut."""
+    regions = _regions(faces)
+    outlines = []
+    for region in regions:
+        sides = {side for face in region for side in _sides(face.polygon)}
+        outlines.append([(p, q) for p, q in sorted(sides) if (q, p) not in sides])
+    # A vertex is none where every region that it is on the outline of goes straight on.
+    corners: set[Triple] = set()
+    for outline in outlines:
+        after = dict(outline)
+        n_sides = Counter(p for p, _ in outline)
+        corners |= {q for p, q in outline if n_sides[q] > 1 or orientation(p, q, after[q])}
+    joined = []
+    for region, outline in zip(regions, outlines, strict=True):
+        after = dict(outline)
+        whole = []
+        for p, q in outline:
+            if p in corners:
+                while q not in corners:
+                    q = after[q]
+                whole.append((p, q))
+        points = sorted({p for p, _ in whole})
+        number = {p: i for i, p in enumerate(points)}
+        for face in convex_faces(points, [(number[p], number[q]) for p, q in whole]):
+            joined.append(replace(region[0], polygon=tuple(points[v] for v in face)))
+    return joined
 
 
 def _in_integers(step: Step) -> IntegerAffine | IntegerActivation | IntegerMaximum:
@@ -521,7 +602,8 @@ def _assemble(faces: Sequence[Face], network: Network, domain: Domain, tally: Ta
     inner = edges[:, 1] >= 0
     edge_unit = np.full(len(edges), -1, dtype=np.int32)
     switches = patterns[edges[inner, 0]] != patterns[edges[inner, 1]]
-    edge_unit[inner] = switches.argmax(axis=1) if switches.size else -1
+    if switches.size:
+        edge_unit[inner] = np.where(switches.any(axis=1), switches.argmax(axis=1), -1)
 
     maps = []
     pieces: dict[tuple[int, ...], int] = {}

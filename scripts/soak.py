@@ -290,8 +290,9 @@ def _errors(part: Partition, points: list) -> list[str]:
 
 def found_bad_structure(part: Partition) -> list[str]:
     """Euler's formula and the sides of faces; exact checks follow from those above."""
-    if part.n_vertices - part.n_edges + part.n_faces != 1:
-        return ["V - E + F is not 1"]
+    expected = part.domain.euler_characteristic
+    if part.n_vertices - part.n_edges + part.n_faces != expected:
+        return [f"V - E + F is not {expected}"]
     return [] if do_sides_match(part) else ["faces and edges disagree"]
 
 

@@ -74,7 +74,7 @@ def dissolve(
         face = merged(old.n_faces, old.ef[removed])
     n_faces = int(face.max()) + 1
     keeps = np.empty(old.n_vertices, dtype=np.bool_)
-    _kept_vertices(old.ev, old.ef, old.edge_line, removed, keeps)
+    kept_vertices(old.ev, old.ef, old.edge_line, removed, keeps)
     vertex = _numbers(keeps)
     follow = indices(2 * old.n_edges)
     crew.call(old.n_faces, _FACES, _fill_follow, old.face_start, old.half_edges, follow)
@@ -142,7 +142,7 @@ def _unite(root, pairs):
 
 
 @kernel
-def _kept_vertices(ev, ef, edge_line, removed, keeps):
+def kept_vertices(ev, ef, edge_line, removed, keeps):
     """Whether each vertex is left with three edges, or is a corner of the border."""
     n = np.zeros(len(keeps), dtype=np.int32)
     border_line = np.full(len(keeps), -1, dtype=np.int64)

@@ -119,7 +119,7 @@ def _pairs(watch: Watch, x: FloatArray, y: FloatArray) -> FloatArray:
 
 
 def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance, watch: Watch) -> IntArray:
-    """The lowest unit that switches across each edge.
+    """The lowest unit that switches across each edge; -1 if none does.
 
     Units are in the order of their lines, so the line that made an edge is that of the lowest
     unit that switches there, or of one whose line is a multiple of it and which comes after.
@@ -145,9 +145,10 @@ def _edge_units(complex_: Complex, pattern: ByteArray, made: Provenance, watch: 
         edges = np.flatnonzero(edge_unit >= 0)
         edges = edges[is_doubtful[edge_unit[edges]]]
         edge_unit[edges] = first_difference(pattern, *complex_.ef[edges].T)
-    # Seams that were left, for a unit switches there.
+    # Seams that were left, for a unit switches there, or for a face must be convex.
     seams = np.flatnonzero((edge_unit < 0) & (complex_.ef[:, 1] >= 0))
-    edge_unit[seams] = first_difference(pattern, *complex_.ef[seams].T)
+    unit = first_difference(pattern, *complex_.ef[seams].T)
+    edge_unit[seams] = np.where(unit < pattern.shape[1], unit, -1)
     return edge_unit
 
 

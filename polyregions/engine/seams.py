@@ -1,7 +1,8 @@
 """Seams between the faces that a domain starts with: what they hide, and how they go.
 
-Faces on both sides of a seam with one activation pattern are one face. A seam stays only where the
-line of a unit happens to run along it.
+Faces on both sides of a seam with one activation pattern are one region. A seam stays only where
+the line of a unit happens to run along it. Where the domain is not convex, neither are some of the
+regions at its border; these are cut anew, along diagonals between their own corners.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 
 from polyregions.engine.complex import INDEX, Complex
 from polyregions.engine.dissolve import dissolve, merged
+from polyregions.engine.recutting import recut
 from polyregions.engine.exactly import Provenance
 from polyregions.engine.watch import Watch
 from polyregions.network import IntArray
@@ -23,8 +25,10 @@ def n_regions(complex_: Complex, made: Provenance) -> int:
     The parts of a convex face make a disc: its vertices inside less the edges inside plus the
     faces make 1.
     """
-    edges, _, layer = _seams(complex_, made)
+    edges, pairs, layer = _seams(complex_, made)
     gone = edges[layer == len(made.parents)]
+    if not made.domain.is_convex:
+        return int(merged(complex_.n_faces, pairs[layer == len(made.parents)]).max()) + 1
     is_inside = np.ones(len(made.domain.tiling.xy), dtype=np.bool_)
     is_left = np.ones(complex_.n_edges, dtype=np.bool_)
     is_left[gone] = False
@@ -47,6 +51,8 @@ def dissolve_seams(
     Returns
     -------
     Complex
+        All faces are strictly convex. Edges between two faces of one region, which is not, are
+        parts of no line (`edge_line` is that of a side of the domain).
     Provenance
         What made it, with merged faces before all layers.
     (F,) int32
@@ -76,6 +82,12 @@ def dissolve_seams(
         numbers.append(number)
     removed = np.zeros(complex_.n_edges, dtype=np.bool_)
     removed[edges[layer == len(made.parents)]] = True
+    if not made.domain.is_convex:
+        complex_, removed, number, copies = recut(complex_, removed, number, made)
+        chosen = np.repeat(chosen, copies)
+        if all_parents:
+            all_parents[-1] = np.repeat(all_parents[-1], copies)
+            all_pieces[-1] = np.repeat(all_pieces[-1], copies, axis=0)
     done = dissolve(complex_, removed, watch.crew, face=number)
     # Faces that are one now may have been cut by one line each.
     cut = np.arange(made.n_sides, dtype=INDEX)

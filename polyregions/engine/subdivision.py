@@ -215,10 +215,12 @@ def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
                 share * (end - begin) / new.n_faces,
             )
 
-    if n_layers and isinstance(domain, Plane):
+    if n_layers and (isinstance(domain, Plane) or domain.tiling.n_faces > 1):
         # What seams hide is told from whole layers. So is what lies at infinity.
         watch.counts, watch.share = [], None
-        _go_through(network, layers, outer.fit(network, layers, domain, watch), watch)
+        if isinstance(domain, Plane):
+            domain = outer.fit(network, layers, domain, watch)
+        _go_through(network, layers, domain, watch)
     elif n_layers:
         complex_, vertex_lines = complexes.start(domain)
         level = Level.first(layers[0], _window(domain), complex_.n_faces)
