@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from polyregions.network import Network as Network
     from polyregions.partition import Partition as Partition
     from polyregions.partition import RegionCount as RegionCount
+    from polyregions.polygon import PolygonDomain as PolygonDomain
     from polyregions.progress import Progress as Progress
     from polyregions.segment import Segment as Segment
     from polyregions.slice import Slice as Slice
@@ -63,6 +64,7 @@ _HOMES = {
     "Partition": "partition",
     "PieceCount": "line",
     "Plane": "domain",
+    "PolygonDomain": "polygon",
     "PolyregionsError": "errors",
     "Progress": "progress",
     "RegionCount": "partition",

@@ -47,10 +47,11 @@ def partition(
     ----------
     model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
         A piecewise-linear network, with two inputs or a slice; see `lower` for what is taken.
-    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely.Polygon or None
-        A square, a box or a convex polygon. Its float64 coordinates are taken as exact. None is
-        the whole plane. Unless given it is the square (-1, 1), or the frame of a slice that has
-        one.
+    domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely polygon or None
+        A square, a box, or any valid shapely.Polygon or MultiPolygon. Its float64 coordinates are
+        taken as exact. Regions that are not convex, as the domain is not, are cut into convex
+        faces (see `Partition.edge_is_seam`). None is the whole plane. Unless given it is the
+        square (-1, 1), or the frame of a slice that has one.
     slice : Slice, optional
         The plane of the input space that the domain lies in. For a torch module, its points
         should have the shape of the module's input.
@@ -89,7 +90,7 @@ def partition(
         If an operation of the model is not piecewise linear, or not known.
     ValueError
         If the network has neither two inputs nor as many as the slice, the domain is empty,
-        reversed or not convex, the engine is unknown, a limit is less than 1, or the engine
+        reversed or not valid, the engine is unknown, a limit is less than 1, or the engine
         cannot keep to `max_memory`.
     TypeError
         If an argument is of the wrong type, such as a limit that is no integer.
@@ -186,10 +187,16 @@ def count_regions(
     polygon = domain_of(domain, slice)
     _, network = _of_the_plane(model, slice)
     if not linear:
-        return Counts(engines.count(engine, network, polygon, **limits, progress=report))
+        by_layer = engines.count(engine, network, polygon, **limits, progress=report)
+        return Counts(by_layer, n_components=polygon.n_components)
     part = engines.subdivide(name, network, polygon, **limits, progress=report)
     found = part.count()
-    return Counts(engines.faces_by_layer(part), found.linear_regions, found.affine_pieces)
+    return Counts(
+        engines.faces_by_layer(part),
+        found.linear_regions,
+        found.affine_pieces,
+        n_components=polygon.n_components,
+    )
 
 
 def _limits(max_regions: Any, max_memory: Any, threads: Any) -> dict[str, int | None]:

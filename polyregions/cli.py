@@ -100,7 +100,8 @@ def _count(args: argparse.Namespace) -> int:
             from polyregions.engines import faces_by_layer
 
             counts = ", ".join(f"{n:,}" for n in faces_by_layer(part))
-            print(f"  faces after each layer: {counts}")
+            what = "faces" if part.domain.is_convex else "regions"
+            print(f"  {what} after each layer: {counts}")
         if certificate:
             print(certificate)
     return 0 if certificate is None or certificate.ok else 1
@@ -378,6 +379,8 @@ def _domain_facts(domain: pr.Domain) -> dict[str, Any]:
     if isinstance(domain, pr.Plane):
         return {"plane": True, "bounds": None}
     facts: dict[str, Any] = {"bounds": domain.bounds}
+    if not domain.is_convex:
+        return facts | {"rings": [ring.tolist() for ring in domain.outline]}
     return facts if domain.is_box else facts | {"corners": domain.xy.tolist()}
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
+from polyregions.cli_polygon import read_polygon
 from polyregions.cli_slice import parse_fix, parse_slice
 from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, parse_bytes
 
@@ -58,6 +59,7 @@ examples:
   polyregions plot net.pt2 --domain -10 10 -o regions.png
   polyregions plot net.npz -o creases.pdf --color value --lines crease
   polyregions plot regions.npz -o areas.svg --color area --lines none
+  polyregions plot net.pt2 --polygon coast.geojson -o coast.png
   polyregions plot mnist.pt2 --slice data:three_digits.npy -o digits.png
 """,
     "verify": """\
@@ -208,12 +210,21 @@ def _command(
 
 def _add_model(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", metavar="MODEL", help="a model file, see below")
-    parser.add_argument(
+    domain = parser.add_mutually_exclusive_group()
+    domain.add_argument(
         "--domain",
         type=_domain,
         metavar="LO HI",
         help="the square to partition, or XMIN YMIN XMAX YMAX for a box, or `plane` for the whole "
         "plane (default: -1 1, or with --slice data:FILE.npy a square around the points)",
+    )
+    domain.add_argument(
+        "--polygon",
+        type=read_polygon,
+        dest="domain",
+        metavar="FILE.geojson",
+        help="the polygon to partition in place of a square: GeoJSON with one Polygon or "
+        "MultiPolygon, of any shape and with holes",
     )
     parser.add_argument(
         "--slice",

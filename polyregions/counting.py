@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -13,11 +13,14 @@ class Counts:
     ----------
     by_layer : tuple of int
         Number of activation regions of the network up to each activation layer. Empty if it has
-        none.
+        none. Regions are connected within the domain: where one that is not convex parts the
+        points of a pattern, they are several.
     linear_regions : int or None
         Connected sets on which the network is one affine map; None if not asked for.
     affine_pieces : int or None
         Distinct affine maps, connected or not; None if not asked for.
+    n_components : int
+        How many connected parts the domain has: its regions before all layers.
 
     Examples
     --------
@@ -36,11 +39,12 @@ class Counts:
     by_layer: tuple[int, ...]
     linear_regions: int | None = None
     affine_pieces: int | None = None
+    n_components: int = field(default=1, repr=False)
 
     @property
     def activation_regions(self) -> int:
         """Cells with one activation pattern (Hanin & Rolnick 2019)."""
-        return self.by_layer[-1] if self.by_layer else 1
+        return self.by_layer[-1] if self.by_layer else self.n_components
 
     def __str__(self) -> str:
         lines = [_words(self.activation_regions, "activation region")]

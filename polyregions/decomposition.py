@@ -17,12 +17,12 @@ The sweep also finds out whether sides cross or overlap, or the inside is not on
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cmp_to_key
 from itertools import pairwise
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from polyregions.exact import Triple, orientation, to_fractions
 
@@ -121,7 +121,7 @@ def _sweep(points: Sequence[Triple], sides: Iterable[Pair]) -> tuple[list[Pair],
                 left = lower.left
                 if (left, v) not in ((lower.low, lower.high), (upper.low, upper.high)):
                     diagonals.append((left, v))
-        new.sort(key=cmp_to_key(lambda e, f: -orientation(points[v], points[e.high], points[f.high])))  # noqa: B023
+        new.sort(key=_by_angle(points, v, lambda edge: edge.high))
         met[begin:end] = new
         around = met[max(begin - 1, 0) : begin + len(new) + 1]
         for edge in around[:-1]:
@@ -150,6 +150,15 @@ def _check_around(
             raise CrossingError(points[v])
 
 
+def _by_angle(points: Sequence[Triple], v: int, end: Callable[[Any], int]) -> Callable[[Any], Any]:
+    """A key to sort edges from v counter-clockwise that lie within half a turn."""
+
+    def compare(e: Any, f: Any) -> int:
+        return -orientation(points[v], points[end(e)], points[end(f)])
+
+    return cmp_to_key(compare)
+
+
 def _triangles(
     points: Sequence[Triple], sides: Sequence[Pair], diagonals: Sequence[Pair]
 ) -> list[tuple[int, int, int]]:
@@ -176,8 +185,8 @@ def _neighbours(points: Sequence[Triple], edges: Iterable[Pair]) -> list[list[in
     for a, b in edges:
         above[min(a, b)].append(max(a, b))
         below[max(a, b)].append(min(a, b))
-    for v, p in enumerate(points):
-        by_angle = cmp_to_key(lambda a, b: -orientation(p, points[a], points[b]))  # noqa: B023
+    for v in range(len(points)):
+        by_angle = _by_angle(points, v, int)
         above[v].sort(key=by_angle)
         below[v].sort(key=by_angle)
     return [a + b for a, b in zip(above, below, strict=True)]

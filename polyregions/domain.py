@@ -292,8 +292,8 @@ def as_domain(domain: Any) -> Domain:
         numbers = np.empty(0, dtype=object)
     if numbers.shape not in ((2,), (4,)) or numbers.dtype.kind not in "iuf":
         raise TypeError(
-            "domain must be (lo, hi), (xmin, ymin, xmax, ymax), a shapely.Polygon or MultiPolygon, or "
-            f"None for the whole plane, got {domain!r}"
+            "domain must be (lo, hi), (xmin, ymin, xmax, ymax), a shapely.Polygon or MultiPolygon, "
+            f"or None for the whole plane, got {domain!r}"
         )
     values = exact_float64(numbers, "domain").tolist()
     xmin, ymin, xmax, ymax = values if len(values) == 4 else (values[0], values[0], *values[1:] * 2)

@@ -65,8 +65,8 @@ class Locator:
         The vertices of all faces, which are convex and counter-clockwise.
     corners : (K, 2) float64
         The exact corners of the domain, counter-clockwise if it is convex.
-    is_convex : bool
-        Whether the domain is convex. If not, walks may leave it and yet have to come back.
+    ring_offsets : (R + 1,) int32, optional
+        Where the corners of each ring of the domain begin, if it is not convex.
     """
 
     def __init__(
@@ -78,9 +78,9 @@ class Locator:
         face_vertices: IntArray,
         corners: FloatArray,
         *,
-        is_convex: bool = True,
+        ring_offsets: IntArray | None = None,
     ) -> None:
-        self._is_convex = is_convex
+        self._ring_offsets = ring_offsets
         self._exact = vertex_exact
         self._xy, self._error = vertex_xy, vertex_error
         self._offsets, self._start = face_offsets, face_vertices
@@ -116,7 +116,7 @@ class Locator:
     def _walker(self) -> Walker:
         from polyregions.walking import Walker
 
-        return Walker(self._table, self._corners, self._offsets, self._start)
+        return Walker(self._table, self._corners, self._offsets, self._start, self._ring_offsets)
 
     # -- exact steps ---------------------------------------------------------------------------
 

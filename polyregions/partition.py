@@ -484,7 +484,7 @@ class Partition:
             self.face_offsets,
             self.face_vertices,
             self.domain.xy,
-            is_convex=self.domain.is_convex,
+            ring_offsets=None if self.domain.is_convex else self.domain.ring_offsets,
         )
 
     def __call__(self, points: ArrayLike) -> FloatArray:

@@ -454,7 +454,7 @@ class Verifier:
     def _edges(self) -> Check:
         """At both ends of an edge the unit that made it must be at a breakpoint."""
         part = self.part
-        edges = np.flatnonzero(part.is_inner)
+        edges = np.flatnonzero(part.edge_unit >= 0)
         left, right = part.edge_faces[edges].T
         unit = part.edge_unit[edges]
         piece = np.minimum(part.face_pattern[left, unit], part.face_pattern[right, unit])
@@ -520,6 +520,13 @@ def _inside(domain: Domain, points: FloatArray) -> BoolArray:
     x, y = points.T
     if domain.is_box:
         return (xmin <= x) & (x <= xmax) & (ymin <= y) & (y <= ymax)
+    if not domain.is_convex:
+        from polyregions.walking import fill_sides_of_rings, frozen, in_ranges, ring_ends
+
+        side = np.empty(len(points), dtype=np.int8)
+        ends = ring_ends(np.pad(domain.xy, ((0, 0), (0, 2))), domain.ring_offsets)
+        in_ranges(len(points), fill_sides_of_rings, ends, frozen(points), side)
+        return side > 0
     inside = np.ones(len(points), dtype=bool)
     corners = domain.xy
     for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):

@@ -9,6 +9,7 @@ faces' vertices to the next one of the same face, counter-clockwise.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -188,20 +189,89 @@ def bisect(table, face_vertices, first, last, px, py):
 
 
 @kernel
+def side_of_rings(ends, px, py):
+    """1, -1 where a point is certainly inside, outside of a polygon with holes; else 0.
+
+    The rows of `ends` are both ends of a side, exactly: x, y, 0, 0 and once more. A ray from the
+    point to the right crosses the sides that have their one end above it and their other end not,
+    if the point is not beyond them.
+    """
+    crossings = 0
+    for i in range(0, len(ends), 2):
+        ax, ay, bx, by = ends[i, 0], ends[i, 1], ends[i + 1, 0], ends[i + 1, 1]
+        if py < min(ay, by) or py > max(ay, by) or px > max(ax, bx):
+            continue
+        if px >= min(ax, bx):
+            sign = orientation(ends, i, i + 1, px, py)
+            if sign == 0:
+                return 0
+            if (sign > 0) != (by > ay):
+                continue
+        crossings += (ay > py) != (by > py)
+    return 1 if crossings & 1 else -1
+
+
+@kernel
+def walk_to(
+    px, py, f, random, table, face_offsets, face_vertices, side_face, twin
+):  # fmt: skip
+    """Walk to a point from face f.
+
+    A point that is certainly on the right of a side of the face is sought across that side, but
+    never back across the side just come through. Such walks can go in circles where lines bend;
+    random turns lead out of them.
+
+    Returns the face that certainly holds the point inside, -1 if the walk left all faces, and -2
+    where it ended with nothing certain; then the face where it ended, and a random number.
+    """
+    most = len(face_offsets) - 1 + 1000
+    entry = -1
+    steps = 0
+    while True:
+        first, last = face_offsets[f], face_offsets[f + 1] - 1
+        n = last - first + 1
+        across = -1
+        certain = True
+        scan = True
+        if n > _MANY_SIDES and steps < _PATIENCE:
+            side, sign = bisect(table, face_vertices, first, last, px, py)
+            scan = sign == 0
+            if sign < 0:
+                across = side
+        if scan:
+            s = first if entry < 0 else entry
+            if steps >= _PATIENCE:
+                random = (random * 1103515245 + 12345) & 0x7FFFFFFF
+                s = first + (random >> 8) % n
+            for _ in range(n):
+                after = first if s == last else s + 1
+                if s != entry:
+                    sign = orientation(table, face_vertices[s], face_vertices[after], px, py)
+                    if sign < 0:
+                        across = s
+                        break
+                    certain = certain and sign > 0
+                s = after
+        steps += 1
+        if across < 0:
+            return (f if certain else -2), f, random
+        entry = twin[across]
+        if entry < 0:
+            return -1, f, random
+        f = side_face[entry]
+        if steps > most:
+            return -2, f, random
+
+
+@kernel
 def walk(
     begin, end, order, points, table, corners, face_offsets, face_vertices, side_face, twin, found
 ):
     """Walk to some points in order, each from where the one before was found.
 
-    A point that is certainly on the right of a side of the face is sought across that side, but
-    never back across the side just come through. `found` becomes the face that certainly holds
-    the point inside, -1 if it is certainly outside all `corners`, and -2 - f where the walk ended
-    at face f with nothing certain.
-
-    Such walks can go in circles where lines bend; random turns lead out of them.
+    `found` becomes the face that certainly holds the point inside, -1 if it is certainly outside
+    all `corners`, and -2 - f where the walk ended at face f with nothing certain.
     """
-    n_faces = len(face_offsets) - 1
-    most = n_faces + 1000
     f = 0
     random = begin & 0xFFFF
     # Points are far apart in memory; fetched by a loop of their own they are waited for at once.
@@ -211,46 +281,52 @@ def walk(
         place[k - begin, 1] = points[order[k], 1]
     for k in range(begin, end):
         px, py = place[k - begin, 0], place[k - begin, 1]
-        entry = -1
-        answer = -2
-        steps = 0
-        while answer == -2:
-            first, last = face_offsets[f], face_offsets[f + 1] - 1
-            n = last - first + 1
-            across = -1
-            certain = True
-            scan = True
-            if n > _MANY_SIDES and steps < _PATIENCE:
-                side, sign = bisect(table, face_vertices, first, last, px, py)
-                scan = sign == 0
-                if sign < 0:
-                    across = side
-            if scan:
-                s = first if entry < 0 else entry
-                if steps >= _PATIENCE:
-                    random = (random * 1103515245 + 12345) & 0x7FFFFFFF
-                    s = first + (random >> 8) % n
-                for _ in range(n):
-                    after = first if s == last else s + 1
-                    if s != entry:
-                        sign = orientation(table, face_vertices[s], face_vertices[after], px, py)
-                        if sign < 0:
-                            across = s
-                            break
-                        certain = certain and sign > 0
-                    s = after
-            steps += 1
-            if across < 0:
-                answer = f if certain else -2 - f
-                break
-            entry = twin[across]
-            if entry < 0:
-                answer = -1 if outside_corners(corners, px, py) else -2 - f
-                break
-            f = side_face[entry]
-            if steps > most:
-                answer = -2 - f
-                break
+        answer, f, random = walk_to(
+            px, py, f, random, table, face_offsets, face_vertices, side_face, twin
+        )
+        if answer == -2 or (answer == -1 and not outside_corners(corners, px, py)):
+            answer = -2 - f
+        found[order[k]] = answer
+
+
+@kernel
+def walk_around(
+    begin, end, order, points, table, ends, face_offsets, face_vertices, side_face, twin, seeds,
+    low, scale, found
+):  # fmt: skip
+    """The same where faces do not fill a convex polygon, but one with the sides `ends`.
+
+    A walk that leaves it, to a point that is not certainly outside, begins again from a face that
+    is known to be near the point: `seeds` has one for each cell of a grid, or -1.
+    """
+    f = 0
+    random = begin & 0xFFFF
+    n = len(seeds)
+    for k in range(begin, end):
+        px, py = points[order[k], 0], points[order[k], 1]
+        answer, f, random = walk_to(
+            px, py, f, random, table, face_offsets, face_vertices, side_face, twin
+        )
+        if answer == -1 and side_of_rings(ends, px, py) >= 0:
+            column = min(max(int((px - low[0]) * scale[0]), 0), n - 1)
+            row = min(max(int((py - low[1]) * scale[1]), 0), n - 1)
+            for i in range(25):
+                # First the cell itself, then those around it, row by row.
+                at = 12 if i == 0 else i - 1 if i <= 12 else i
+                y, x = row + at // 5 - 2, column + at % 5 - 2
+                if not (0 <= x < n and 0 <= y < n) or seeds[y, x] < 0:
+                    continue
+                answer, g, random = walk_to(
+                    px, py, seeds[y, x], random, table, face_offsets, face_vertices, side_face,
+                    twin
+                )  # fmt: skip
+                if answer != -1:
+                    f = g
+                    break
+            if answer == -1:
+                answer = -2
+        if answer == -2:
+            answer = -2 - f
         found[order[k]] = answer
 
 
@@ -268,9 +344,11 @@ class Walker:
     table : (V, 4) float64
         x, y and bounds on their errors, of every vertex.
     corners : (K, 4) float64
-        The same of the corners of a convex polygon that holds all faces.
+        The same of the corners of the polygon that faces fill.
     face_offsets : (F + 1,) int32
     face_vertices : int32
+    ring_offsets : (R + 1,) int32 or None
+        Where the corners of each ring of that polygon begin, if it is not convex.
     """
 
     def __init__(
@@ -279,6 +357,7 @@ class Walker:
         corners: FloatArray,
         face_offsets: IntArray,
         face_vertices: IntArray,
+        ring_offsets: IntArray | None = None,
     ) -> None:
         table, corners, face_offsets, face_vertices = map(
             frozen, (table, corners, face_offsets, face_vertices)
@@ -298,6 +377,22 @@ class Walker:
         self._complex = table, corners, face_offsets, face_vertices, side_face, self.twin
         # Scaled or not, rounding is monotone: whatever is out of this box is outside.
         self._low, self._high = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
+        self._ends = None if ring_offsets is None else ring_ends(corners, ring_offsets)
+
+    @cached_property
+    def _seeds(self) -> tuple[IntArray, FloatArray]:
+        """A face near each cell of a square grid, -1 for none, and the cells' inverse sizes."""
+        table, _, offsets, corners, *_ = self._complex
+        n = min(int((len(offsets) - 1) ** 0.5) + 1, 1024)
+        size = np.maximum(self._high - self._low, 0.0)
+        scale = np.where(size > TINY, n / np.maximum(size, TINY), 0.0)
+        # The middle of the first three corners is in a convex face, but for rounding.
+        first = offsets[:-1, None] + np.arange(3)
+        middle = table[corners[first], :2].mean(axis=1)
+        column, row = np.clip((middle - self._low) * scale, 0, n - 1).astype(np.int64).T
+        seeds = np.full((n, n), -1, dtype=np.int32)
+        seeds[row, column] = np.arange(len(middle), dtype=np.int32)
+        return frozen(seeds), frozen(scale)
 
     def order(self, points: FloatArray) -> IntArray:
         """Indices of the points of `points`, (N, 2), that are in the domain's box, by place."""
@@ -317,5 +412,28 @@ class Walker:
         """Walk to `points`, (N, 2); see the kernel for what comes back."""
         found = np.full(len(points), -1, dtype=np.int64)
         order = self.order(points)
-        in_ranges(len(order), walk, order, frozen(points), *self._complex, found)
+        if self._ends is None:
+            in_ranges(len(order), walk, order, frozen(points), *self._complex, found)
+        else:
+            table, _, *neighbours = self._complex
+            seeds, scale = self._seeds
+            in_ranges(
+                len(order), walk_around, order, frozen(points), table, self._ends, *neighbours,
+                seeds, frozen(self._low), scale, found,
+            )  # fmt: skip
         return found
+
+
+def ring_ends(corners: FloatArray, ring_offsets: IntArray) -> FloatArray:
+    """(2 K, 4) float64: both ends of every side, for `side_of_rings`, from corners (K, 4)."""
+    rings = np.split(corners, ring_offsets[1:-1])
+    following = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    ends: FloatArray = frozen(np.stack([corners, following], axis=1).reshape(-1, 4))
+    return ends
+
+
+@kernel
+def fill_sides_of_rings(begin, end, ends, points, side):
+    """`side_of_rings` of some points."""
+    for i in range(begin, end):
+        side[i] = side_of_rings(ends, points[i, 0], points[i, 1])

@@ -56,7 +56,7 @@ def dual_graph(part: Partition) -> tuple[csr_array, IntArray]:
     >>> dijkstra(weighted, indices=start)[end]
     np.float64(5.0)
     """
-    inner = np.flatnonzero(part.is_inner).astype(np.int32)
+    inner = np.flatnonzero(part.is_inner & ~part.edge_is_seam).astype(np.int32)
     left, right = part.edge_faces[inner].T
     rows, columns = np.concatenate([left, right]), np.concatenate([right, left])
     shape = (part.n_faces, part.n_faces)
@@ -118,7 +118,7 @@ def to_networkx(part: Partition, *, patterns: bool = False) -> Any:
         )
     else:
         graph.add_nodes_from((f, {"area": area}) for f, area in enumerate(areas))
-    inner = np.flatnonzero(part.is_inner)
+    inner = np.flatnonzero(part.is_inner & ~part.edge_is_seam)
     start, end = part.vertex_xy[part.edge_vertices[inner]].transpose(1, 0, 2)
     length = np.hypot(*(end - start).T)
     columns = (*part.edge_faces[inner].T, inner, part.edge_unit[inner], length)

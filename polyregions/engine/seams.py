@@ -13,8 +13,8 @@ import numpy as np
 
 from polyregions.engine.complex import INDEX, Complex
 from polyregions.engine.dissolve import dissolve, merged
-from polyregions.engine.recutting import recut
 from polyregions.engine.exactly import Provenance
+from polyregions.engine.recutting import recut
 from polyregions.engine.watch import Watch
 from polyregions.network import IntArray
 

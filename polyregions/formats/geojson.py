@@ -22,7 +22,8 @@ def feature_collection(part: Partition) -> dict[str, Any]:
     Every feature is a polygon with one closed, counter-clockwise ring, and has as its ``id`` and
     its property ``face`` the index of the face. Further properties: ``area``, ``pattern`` (see
     `pattern_texts`), ``weight`` (M rows of 2), ``bias`` (M), and the numbers ``linear_region`` and
-    ``affine_piece``.
+    ``affine_piece``. On a domain that is not convex, where a region may be several faces, there is
+    the number ``activation_region``, too.
 
     Coordinates are rounded to float64, so a face thinner than the spacing of float64 numbers may
     come out without area.
@@ -42,7 +43,7 @@ def feature_collection(part: Partition) -> dict[str, Any]:
         part.face_affine_piece.tolist(),
         strict=True,
     )
-    return {
+    collection: dict[str, Any] = {
         "type": "FeatureCollection",
         "bbox": list(part.domain.bounds),
         "features": [
@@ -66,6 +67,11 @@ def feature_collection(part: Partition) -> dict[str, Any]:
             for f, ((begin, end), area, pattern, weight, bias, region, piece) in enumerate(columns)
         ],
     }
+    if not part.domain.is_convex:
+        regions = part.face_activation_region.tolist()
+        for feature, region in zip(collection["features"], regions, strict=True):
+            feature["properties"]["activation_region"] = region
+    return collection
 
 
 def pattern_texts(patterns: ByteArray) -> list[str]:

@@ -12,7 +12,9 @@ what they can:
 - 2: a partition without a slice, by a network that is a chain of affine steps, scales and
   activations, if it has its network at all;
 - 3: one with a slice; it has the network's steps and what `polyregions.formats.slices` says;
-- 4: one with any other network, or of the whole plane.
+- 4: one with any other network, or of the whole plane;
+- 5: one of a domain that is not convex; it has the offsets of the domain's rings, and the convex
+  faces that an engine starts with.
 
 Activation patterns take one bit for each unit of a face, or more where units have more than two
 pieces: plane p of `face_pattern_bits` holds bit p of every piece, eight units to a byte. With
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from polyregions.partition import Partition
 
 SCHEMA = "polyregions.partition"
-VERSION = 4
+VERSION = 5
 
 # What a file holds besides the schema, its version and the engine: dtype and shape of each array.
 # A letter is a length that all arrays agree on.
@@ -68,6 +70,13 @@ _ARRAYS: dict[str, tuple[str, tuple[str | int, ...]]] = {
 _TEXTS = ("schema", "engine", "decision_arithmetic")
 # For the whole plane, too: half-widths of the boxes in which the engine started.
 _PLANE: dict[str, tuple[str, tuple[str | int, ...]]] = {"plane_rings": ("<f8", ("R",))}
+# For domains that are not convex: their rings, and convex faces between their distinct corners, by
+# which the lines that vertices are on are numbered.
+_POLYGON: dict[str, tuple[str, tuple[str | int, ...]]] = {
+    "domain_ring_offsets": ("<i4", ("Q + 1",)),
+    "domain_face_offsets": ("<i4", ("J + 1",)),
+    "domain_face_vertices": ("<i4", ("Z",)),
+}
 # The exact vertices, unless there is their provenance.
 _INTEGERS: dict[str, tuple[str, tuple[str | int, ...]]] = {
     "vertex_bytes": ("|u1", ("B",)),
@@ -100,6 +109,11 @@ def write(path: str | PathLike[str], part: Partition) -> None:
         contents[name] = np.asarray(values.get(name, getattr(part, name, None)), dtype=dtype)
     if isinstance(part.domain, Plane):
         contents["plane_rings"] = np.array(part.domain.rings, dtype="<f8")
+    if not part.domain.is_convex:
+        tiling = part.domain.tiling
+        contents["domain_ring_offsets"] = part.domain.ring_offsets.astype("<i4")
+        contents["domain_face_offsets"] = tiling.face_offsets.astype("<i4")
+        contents["domain_face_vertices"] = tiling.face_vertices.astype("<i4")
     made = provenance.of(part)
     if made is None:
         data, offsets = _encode(part.vertex_exact)
@@ -150,6 +164,8 @@ def is_partition(path: str | PathLike[str]) -> bool:
 
 def _lowest_version(contents: Arrays) -> int:
     """The first version that knows what a file holds."""
+    if "domain_ring_offsets" in contents:
+        return 5
     if provenance.has_sources(contents) or "plane_rings" in contents:
         return 4
     return 3 if slices.is_in(contents) else 1
@@ -191,13 +207,16 @@ def _text(contents: Arrays, name: str) -> str:
 
 def _partition_arguments(contents: Arrays) -> dict[str, Any]:
     _check_arrays(contents)
-    domain = _domain(contents.pop("domain_xy"), contents.pop("plane_rings", None))
+    if "domain_ring_offsets" in contents:
+        domain = _polygon(contents.pop("domain_xy"), *(contents.pop(name) for name in _POLYGON))
+    else:
+        domain = _domain(contents.pop("domain_xy"), contents.pop("plane_rings", None))
     if (contents["vertex_error"] < 0).any():
         raise FormatError("vertex_error holds a negative bound")
     bits = contents.pop("face_pattern_bits")
     contents["face_pattern"] = _unpack(bits, len(contents["unit_layer"]))
     _check_faces(contents)
-    _check_edges(contents)
+    _check_edges(contents, has_seams=not domain.is_convex)
     network = provenance.decode_network(contents) if "step_kind" in contents else None
     plane: dict[str, Any] = {}
     if slices.is_in(contents):
@@ -230,6 +249,7 @@ def _partition_arguments(contents: Arrays) -> dict[str, Any]:
 def _check_arrays(contents: Arrays) -> None:
     """Names, dtypes and shapes, and that numbers are finite."""
     schema = _ARRAYS | (_PLANE if "plane_rings" in contents else {})
+    schema |= _POLYGON if "domain_ring_offsets" in contents else {}
     schema |= _INTEGERS if "vertex_bytes" in contents else provenance.ARRAYS
     texts: tuple[str, ...] = _TEXTS
     if is_sliced := slices.is_in(contents):
@@ -275,6 +295,26 @@ def _domain(xy: FloatArray, rings: FloatArray | None) -> Domain:
     if not np.array_equal(domain.xy, xy):  # it turns clockwise rings and drops idle corners
         raise FormatError("domain_xy is not strictly convex and counter-clockwise")
     return domain
+
+
+def _polygon(
+    xy: FloatArray, ring_offsets: IntArray, face_offsets: IntArray, face_vertices: IntArray
+) -> Domain:
+    from polyregions.polygon import PolygonDomain
+
+    ends = face_offsets.tolist()
+    if (
+        len(ends) < 2
+        or ends[0] != 0
+        or ends[-1] != len(face_vertices)
+        or any(b <= a for a, b in pairwise(ends))
+    ):
+        raise FormatError("domain_face_offsets does not fit domain_face_vertices")
+    faces = [face_vertices[a:b].tolist() for a, b in pairwise(ends)]
+    try:
+        return PolygonDomain(xy, ring_offsets, faces=faces)
+    except ValueError as error:
+        raise FormatError(f"domain_xy is no domain: {error}") from error
 
 
 def _pack(pattern: ByteArray) -> ByteArray:
@@ -386,7 +426,7 @@ def _check_faces(contents: Arrays) -> None:
                 raise FormatError(f"face_affine_piece does not go with {name}")
 
 
-def _check_edges(contents: Arrays) -> None:
+def _check_edges(contents: Arrays, *, has_seams: bool) -> None:
     ends, faces, unit = contents["edge_vertices"], contents["edge_faces"], contents["edge_unit"]
     n_vertices, n_faces = len(contents["vertex_xy"]), len(contents["face_bias"])
     pattern = contents["face_pattern"]
@@ -408,6 +448,8 @@ def _check_edges(contents: Arrays) -> None:
         raise FormatError("edges and faces do not fit together")
 
     lowest = first_difference(pattern, *faces[inner].T)
+    if has_seams:
+        lowest[lowest == pattern.shape[1]] = -1
     if not np.array_equal(unit[inner], lowest) or (unit[~inner] != -1).any():
         raise FormatError("edge_unit does not go with face_pattern")
 

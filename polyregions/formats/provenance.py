@@ -121,6 +121,7 @@ def of(part: Partition) -> Provenance | None:
         pattern is not None
         and _is_of_the_slice(made, part)
         and made.domain.xy.tobytes() == part.domain.xy.tobytes()
+        and np.array_equal(made.domain.tiling.edge_vertices, part.domain.tiling.edge_vertices)
         and (pattern is part.face_pattern or np.array_equal(pattern, part.face_pattern))
     )
     return made if fits else None

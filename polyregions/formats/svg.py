@@ -171,8 +171,8 @@ def _line_width(n_faces: int, side: float) -> int:
 
 
 def _title(part: Partition) -> str:
-    plural = "region" if part.n_faces == 1 else "regions"
-    return f"{part.n_faces} {plural} of a network on {part.domain}"
+    n = int(part.face_activation_region.max()) + 1
+    return f"{n} {'region' if n == 1 else 'regions'} of a network on {part.domain}"
 
 
 def _description(part: Partition) -> str:

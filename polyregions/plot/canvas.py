@@ -12,7 +12,8 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection
 from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
-from matplotlib.patches import Polygon
+from matplotlib.patches import Patch, PathPatch, Polygon
+from matplotlib.path import Path
 
 from polyregions.ink import ink_share
 from polyregions.network import FloatArray, IntArray
@@ -222,9 +223,17 @@ def draw_creases(ax: Axes, part: Partition, *, rasterized: bool) -> LineCollecti
 def draw_outline(ax: Axes, domain: Domain) -> None:
     """Draw the border of a domain that is not the axes' own frame."""
     if not domain.is_box:
-        ax.add_patch(
-            Polygon(domain.xy, closed=True, fill=False, edgecolor=INK, linewidth=0.8, zorder=3)
-        )
+        patch = _outline(domain, fill=False, edgecolor=INK, linewidth=0.8, zorder=3)
+        ax.add_patch(patch)
+
+
+def _outline(domain: Domain, **options: Any) -> Patch:
+    """The border of a domain, as a patch."""
+    if domain.is_convex:
+        return Polygon(domain.xy, closed=True, **options)
+    # Holes run the other way round, so that they are holes to whoever fills the path.
+    rings = [Path(np.append(ring, ring[:1], axis=0), closed=True) for ring in domain.outline]
+    return PathPatch(Path.make_compound_path(*rings), **options)
 
 
 def add(ax: Axes, collection: Collection, part: Partition, *, rasterized: bool) -> None:
@@ -237,7 +246,7 @@ def add(ax: Axes, collection: Collection, part: Partition, *, rasterized: bool) 
 def clip(artist: Artist, ax: Axes, domain: Domain) -> None:
     """Cut an artist off at the border of a domain that is no box (a box is what the axes show)."""
     if not domain.is_box:
-        artist.set_clip_path(Polygon(domain.xy, closed=True, transform=ax.transData))
+        artist.set_clip_path(_outline(domain, transform=ax.transData))
 
 
 def base_width(ax: Axes, part: Partition) -> float:

@@ -175,7 +175,7 @@ def partition(
     width = canvas.base_width(ax, part) if linewidth is None else linewidth
     drawn = _draw_lines(ax, part, lines, output, width, pixels)
     canvas.draw_outline(ax, part.domain)
-    layers = sorted(set(part.edge_layer[part.is_inner].tolist()))
+    layers = sorted(set(part.edge_layer[part.edge_unit >= 0].tolist()))
     line_key = None
     if key and lines == "layer" and len(layers) > 1:
         strokes = [_stroke(part, n, width) for n in layers]
@@ -205,12 +205,17 @@ def draw_values(
 
 
 def newest_layer(part: Partition) -> IntArray:
-    """The last activation layer that has an edge on each face, (F,) int64; -1 if none has."""
+    """The last activation layer with an edge on each face's region, (F,) int64; -1 if none has."""
     layer = np.full(part.n_faces, -1, dtype=np.int64)
-    inner = part.edge_faces[part.is_inner]
-    for faces in inner.T:
-        np.maximum.at(layer, faces, part.edge_layer[part.is_inner])
-    return layer
+    edges = np.flatnonzero(part.edge_unit >= 0)
+    for faces in part.edge_faces[edges].T:
+        np.maximum.at(layer, faces, part.edge_layer[edges])
+    if part.domain.is_convex:
+        return layer
+    region = part.face_activation_region
+    newest = np.full(int(region.max()) + 1, -1, dtype=np.int64)
+    np.maximum.at(newest, region, layer)
+    return newest[region]
 
 
 def active_units(part: Partition) -> IntArray:
@@ -284,7 +289,7 @@ def _draw_lines(
         return canvas.draw_edges(
             ax, part, edges, widths=width * weight, alphas=alphas, rasterized=rasterized
         )
-    edges = np.flatnonzero(part.is_inner)
+    edges = np.flatnonzero(part.edge_unit >= 0)
     # Heavy lines last, so that they run on where finer ones cross them.
     edges = edges[np.argsort(-part.edge_layer[edges], kind="stable")]
     n_layers = int(part.unit_layer.max(initial=-1)) + 1
@@ -336,6 +341,9 @@ def _by_area(
     ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
 ) -> tuple[PolyCollection, LineCollection | None, Colorbar | None]:
     shown, label = _areas(part)
+    if not part.domain.is_convex:
+        region = part.face_activation_region
+        shown = np.bincount(region, shown).astype(np.float64)[region]
     # The smallest faces spread over many powers of ten but cannot be seen: those that together
     # cover no more than 1/200 of the domain share the lowest colour.
     areas = np.sort(shown)

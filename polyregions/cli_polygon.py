@@ -1,0 +1,72 @@
+"""Polygons as the command line gets them: in GeoJSON files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from polyregions.domain import Domain
+
+_WANTED = "GeoJSON with one Polygon or MultiPolygon: the bare geometry, a Feature of it, or a "
+_WANTED += "FeatureCollection of that"
+
+
+def read_polygon(path: str) -> Domain:
+    """Read what follows ``--polygon``: a file of GeoJSON (RFC 7946).
+
+    Coordinates are taken as they are, x first, in the plane of the network.
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            found = json.load(file)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error.strerror or error}") from None
+    except ValueError as error:  # no JSON, or no text at all
+        raise argparse.ArgumentTypeError(f"{path} is not JSON ({error})") from None
+    geometry = _geometry(found, path)
+
+    from shapely.errors import ShapelyError
+    from shapely.geometry import shape
+
+    from polyregions.domain import as_domain
+
+    try:
+        polygon = shape(geometry)
+    except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        raise argparse.ArgumentTypeError(
+            f"{path}: its coordinates are not those of a {geometry['type']} ({error})"
+        ) from None
+    try:
+        return as_domain(polygon)
+    except (ValueError, TypeError) as error:
+        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
+
+
+def _geometry(found: Any, path: str) -> dict[str, Any]:
+    """The geometry in some GeoJSON."""
+    kind = _kind(found)
+    if kind == "FeatureCollection":
+        features = found.get("features")
+        if not isinstance(features, list) or len(features) != 1:
+            n = len(features) if isinstance(features, list) else 0
+            raise argparse.ArgumentTypeError(
+                f"{path} holds {n} features, but a domain is one: {_WANTED}. Several polygons are "
+                "one MultiPolygon"
+            )
+        (found,) = features
+        kind = _kind(found)
+    if kind == "Feature":
+        found = found.get("geometry")
+        kind = _kind(found)
+    if kind not in ("Polygon", "MultiPolygon"):
+        what = f"is a {kind}" if kind else "is no GeoJSON"
+        raise argparse.ArgumentTypeError(f"{path} {what}; it must be {_WANTED}")
+    geometry: dict[str, Any] = found
+    return geometry
+
+
+def _kind(found: Any) -> str:
+    kind = found.get("type") if isinstance(found, dict) else None
+    return kind if isinstance(kind, str) else ""
