@@ -60,8 +60,13 @@ def centroid(corners: list[Point]) -> Point:
     return x / (3 * total), y / (3 * total)
 
 
-def domain_corners(part: pr.Partition) -> list[Point]:
-    return [(Fraction(x), Fraction(y)) for x, y in part.domain.xy.tolist()]
+def domain_rings(part: pr.Partition) -> list[list[Point]]:
+    rings = (ring.tolist() for ring in part.domain.outline)
+    return [[(Fraction(x), Fraction(y)) for x, y in ring] for ring in rings]
+
+
+def domain_area(part: pr.Partition) -> Fraction:
+    return sum(map(area, domain_rings(part)), Fraction(0))
 
 
 def _check_arrays(part: pr.Partition) -> None:
@@ -131,7 +136,8 @@ def _check_vertices(part: pr.Partition, points: list[Point]) -> None:
 
 
 def _check_incidences(part: pr.Partition) -> None:
-    assert part.n_vertices - part.n_edges + part.n_faces == 1
+    expected = 1 if part.domain.is_convex else part.domain.euler_characteristic
+    assert part.n_vertices - part.n_edges + part.n_faces == expected
     left_of: dict[tuple[int, int], int] = {}
     for f in range(part.n_faces):
         cycle = part.face(f).tolist()
@@ -153,27 +159,33 @@ def _check_incidences(part: pr.Partition) -> None:
 
 
 def _check_border(part: pr.Partition, points: list[Point]) -> None:
-    """Border edges run once around the domain, along its sides, from corner to corner."""
+    """Border edges run once along the domain's rings, from corner to corner of every side."""
     border = part.edge_vertices[~part.is_inner].tolist()
-    following = dict(border)
-    assert len(following) == len(border), "the border branches"
-    corners = domain_corners(part)
-    vertex = points.index(corners[0])
-    for start, end in zip(corners, corners[1:] + corners[:1], strict=True):
-        while points[vertex] != end:
-            ahead = following.pop(vertex)
-            assert cross(start, end, points[ahead]) == 0, "a border edge off the border"
-            # Nearer to the end of the side, so forward, and not beyond it.
-            gone, total = (
-                (p[0] - start[0]) * (end[0] - start[0]) + (p[1] - start[1]) * (end[1] - start[1])
-                for p in (points[ahead], end)
-            )
-            before = points[vertex]
-            at = (before[0] - start[0]) * (end[0] - start[0])
-            at += (before[1] - start[1]) * (end[1] - start[1])
-            assert at < gone <= total
-            vertex = ahead
-    assert not following, "border edges that are not on the outline"
+    after: dict[int, list[int]] = {}
+    for a, b in border:
+        after.setdefault(a, []).append(b)
+    if part.domain.is_convex:
+        assert len(after) == len(border), "the border branches"
+    number = {point: v for v, point in enumerate(points)}
+    for ring in domain_rings(part):
+        for start, end in zip(ring, ring[1:] + ring[:1], strict=True):
+            direction = end[0] - start[0], end[1] - start[1]
+
+            def along(p: Point, start: Point = start, direction: Point = direction) -> Fraction:
+                return (p[0] - start[0]) * direction[0] + (p[1] - start[1]) * direction[1]
+
+            v = number[start]
+            while points[v] != end:
+                # Forward along the side, and not beyond its end.
+                (ahead,) = (
+                    w
+                    for w in after[v]
+                    if cross(start, end, points[w]) == 0 and along(points[w]) > along(points[v])
+                )
+                assert along(points[ahead]) <= along(end)
+                after[v].remove(ahead)
+                v = ahead
+    assert not any(after.values()), "border edges that are not on the outline"
 
 
 def _check_faces(part: pr.Partition, points: list[Point]) -> None:
@@ -195,7 +207,7 @@ def _check_faces(part: pr.Partition, points: list[Point]) -> None:
     # For large complexes the same follows: every inner edge counts once in each direction, so
     # the areas telescope to that of the outline.
     if small:
-        assert total == area(domain_corners(part)) == part.domain.exact_area
+        assert total == domain_area(part) == part.domain.exact_area
 
 
 def _check_measures(part: pr.Partition, f: int, corners: list[Point], exact: Fraction) -> None:
@@ -225,13 +237,17 @@ def holds(corners: list[Point], point: Point) -> bool:
 
 def _check_labels(part: pr.Partition, maxima: Collection[int]) -> None:
     pattern = part.face_pattern
-    assert len({row.tobytes() for row in pattern}) == part.n_faces, "two faces have one pattern"
+    if part.domain.is_convex:
+        assert len({row.tobytes() for row in pattern}) == part.n_faces, "two faces have one pattern"
+        assert not part.edge_is_seam.any()
+        assert part.face_activation_region.tolist() == list(range(part.n_faces))
     layer = part.unit_layer
     has_breakpoints = ~np.isin(layer, list(maxima))
     for e, (left, right) in enumerate(part.edge_faces.tolist()):
         switching = np.flatnonzero(pattern[left] != pattern[right]) if right >= 0 else []
         assert part.edge_units(e).tolist() == list(switching)
-        if right < 0:
+        assert part.edge_is_seam[e] == (right >= 0 and not len(switching))
+        if not len(switching):
             assert part.edge_unit[e] == part.edge_layer[e] == -1
         else:
             assert part.edge_unit[e] == switching[0]
@@ -280,8 +296,13 @@ def _check_counts(part: pr.Partition) -> None:
             low, high = (same - error).max(axis=0), (same + error).min(axis=0)
             assert (low <= high + 1e-9 * error.max(axis=0)).all()
     count = part.count()
-    assert count == (part.n_faces, len(set(expected)), int(piece.max()) + 1)
-    assert count.activation_regions == part.n_faces
+    seams = [tuple(pair) for pair in part.edge_faces[part.edge_is_seam].tolist()]
+    merged = components(part.n_faces, seams)
+    n_regions = len(set(merged))
+    assert len(set(zip(merged, part.face_activation_region.tolist(), strict=True))) == n_regions
+    assert sorted(set(part.face_activation_region.tolist())) == list(range(n_regions))
+    assert count == (n_regions, len(set(expected)), int(piece.max()) + 1)
+    assert count.activation_regions == n_regions
     assert count.linear_regions == len(set(expected))
     assert count.affine_pieces == int(piece.max()) + 1
     around: dict[tuple[int, int], int] = {}
@@ -292,7 +313,7 @@ def _check_counts(part: pr.Partition) -> None:
             through_vertices.append((first, f))
     merged = components(part.n_faces, through_vertices)
     closed = part.count(through_vertices=True)
-    assert closed == (part.n_faces, len(set(merged)), int(piece.max()) + 1)
+    assert closed == (n_regions, len(set(merged)), int(piece.max()) + 1)
     assert closed.linear_regions <= count.linear_regions <= count.activation_regions
     assert count.affine_pieces <= closed.linear_regions
 
@@ -301,11 +322,11 @@ def _check_certificate(part: pr.Partition) -> None:
     certificate = part.certificate
     assert certificate.ok is True
     assert certificate.engine == part.engine
-    assert certificate.euler_characteristic == 1
+    assert certificate.euler_characteristic == part.domain.euler_characteristic
     assert certificate.border_closed
     assert certificate.faces_convex
     assert certificate.patterns_distinct
-    assert certificate.domain_area == area(domain_corners(part))
+    assert certificate.domain_area == domain_area(part)
     off = abs(certificate.faces_area - certificate.domain_area)
     assert off <= certificate.faces_area_error <= certificate.domain_area / 1000
     if part.engine == "rational":

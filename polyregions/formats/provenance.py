@@ -258,7 +258,7 @@ def decode(contents: Arrays, domain: Domain, network: Network) -> ExactVertices:
     starts = _split("layer_face", arrays["layer_face_start"], arrays["layer_face_offsets"], depth)
     faces = _split("cut", arrays["cut_face"], arrays["cut_offsets"], depth)
     lines = _split("cut", arrays["cut_line"], arrays["cut_offsets"], depth)
-    _check_faces(starts, contents["face_pattern"], network)
+    _check_faces(starts, contents["face_pattern"], network, domain.n_components)
     layers = _layers(network)
     for face, line, start, layer in zip(faces, lines, starts, layers[:-1], strict=True):
         _check_cuts(face, line, len(start), layer.n_lines)
@@ -459,7 +459,9 @@ def _split(name: str, joined: IntArray, offsets: IntArray, n: int) -> list[IntAr
     return np.split(joined, offsets[1:-1]) if n else []
 
 
-def _check_faces(starts: list[IntArray], pattern: ByteArray, network: Network) -> None:
+def _check_faces(
+    starts: list[IntArray], pattern: ByteArray, network: Network, n_components: int
+) -> None:
     n_faces = len(pattern)
     for level, start in enumerate(starts):
         if (
@@ -467,7 +469,7 @@ def _check_faces(starts: list[IntArray], pattern: ByteArray, network: Network) -
             or start[0] != 0
             or start[-1] >= n_faces
             or (np.diff(start) <= 0).any()
-            or (level == 0 and len(start) != 1)
+            or (level == 0 and len(start) != n_components)
             or (level > 0 and not np.isin(starts[level - 1], start).all())
         ):
             raise FormatError("layer_face_start does not say how faces were cut up")
