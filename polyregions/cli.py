@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import polyregions as pr
 from polyregions import cli_line, cli_parser, cli_slice, compilation, progress
+from polyregions.cli_polygon import PolygonFile, read_polygon
 
 if TYPE_CHECKING:
     from fractions import Fraction
@@ -309,6 +310,8 @@ def _reading(args: argparse.Namespace) -> dict[str, Any]:
 
 def _options(args: argparse.Namespace) -> dict[str, Any]:
     """What was given of the options of `polyregions.partition`."""
+    if isinstance(getattr(args, "domain", None), PolygonFile):
+        args.domain = read_polygon(args.domain.path)
     given = {name: getattr(args, name, None) for name in cli_parser.COMPUTING}
     if given["progress"] is None:
         given["progress"] = sys.stderr is not None and sys.stderr.isatty()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NoReturn, TypeAlias
 
-from polyregions.cli_polygon import read_polygon
+from polyregions.cli_polygon import PolygonFile
 from polyregions.cli_slice import parse_fix, parse_slice
 from polyregions.limits import DEFAULT_MAX_REGIONS, ENGINES, parse_bytes
 
@@ -220,7 +220,7 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     )
     domain.add_argument(
         "--polygon",
-        type=read_polygon,
+        type=PolygonFile,
         dest="domain",
         metavar="FILE.geojson",
         help="the polygon to partition in place of a square: GeoJSON with one Polygon or "

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from polyregions.errors import FormatError
 
 if TYPE_CHECKING:
     from polyregions.domain import Domain
@@ -13,18 +15,30 @@ _WANTED = "GeoJSON with one Polygon or MultiPolygon: the bare geometry, a Featur
 _WANTED += "FeatureCollection of that"
 
 
+@dataclass(frozen=True)
+class PolygonFile:
+    """What ``--polygon`` says: a file, which is read when it is needed."""
+
+    path: str
+
+
 def read_polygon(path: str) -> Domain:
-    """Read what follows ``--polygon``: a file of GeoJSON (RFC 7946).
+    """Read a file of GeoJSON (RFC 7946).
 
     Coordinates are taken as they are, x first, in the plane of the network.
+
+    Raises
+    ------
+    FormatError
+        If there is not one polygon in it, or no valid one.
+    OSError
+        If it cannot be read.
     """
     try:
         with open(path, encoding="utf-8-sig") as file:
             found = json.load(file)
-    except OSError as error:
-        raise argparse.ArgumentTypeError(f"{path}: {error.strerror or error}") from None
     except ValueError as error:  # no JSON, or no text at all
-        raise argparse.ArgumentTypeError(f"{path} is not JSON ({error})") from None
+        raise FormatError(f"{path} is not JSON ({error})") from None
     geometry = _geometry(found, path)
 
     from shapely.errors import ShapelyError
@@ -35,13 +49,13 @@ def read_polygon(path: str) -> Domain:
     try:
         polygon = shape(geometry)
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
-        raise argparse.ArgumentTypeError(
+        raise FormatError(
             f"{path}: its coordinates are not those of a {geometry['type']} ({error})"
         ) from None
     try:
         return as_domain(polygon)
     except (ValueError, TypeError) as error:
-        raise argparse.ArgumentTypeError(f"{path}: {error}") from None
+        raise FormatError(f"{path}: {error}") from None
 
 
 def _geometry(found: Any, path: str) -> dict[str, Any]:
@@ -51,7 +65,7 @@ def _geometry(found: Any, path: str) -> dict[str, Any]:
         features = found.get("features")
         if not isinstance(features, list) or len(features) != 1:
             n = len(features) if isinstance(features, list) else 0
-            raise argparse.ArgumentTypeError(
+            raise FormatError(
                 f"{path} holds {n} features, but a domain is one: {_WANTED}. Several polygons are "
                 "one MultiPolygon"
             )
@@ -62,7 +76,7 @@ def _geometry(found: Any, path: str) -> dict[str, Any]:
         kind = _kind(found)
     if kind not in ("Polygon", "MultiPolygon"):
         what = f"is a {kind}" if kind else "is no GeoJSON"
-        raise argparse.ArgumentTypeError(f"{path} {what}; it must be {_WANTED}")
+        raise FormatError(f"{path} {what}; it must be {_WANTED}")
     geometry: dict[str, Any] = found
     return geometry
 

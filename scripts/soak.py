@@ -236,12 +236,12 @@ def differences(part: Partition, reference: Partition) -> list[str]:
     return found
 
 
-def _faces(part: Partition, points: list) -> dict[bytes, tuple]:
+def _faces(part: Partition, points: list) -> dict[tuple, bytes]:
     faces = {}
     for f in range(part.n_faces):
         cycle = [points[v] for v in part.face(f).tolist()]
         first = cycle.index(min(cycle))
-        faces[part.face_pattern[f].tobytes()] = tuple(cycle[first:] + cycle[:first])
+        faces[tuple(cycle[first:] + cycle[:first])] = part.face_pattern[f].tobytes()
     return faces
 
 

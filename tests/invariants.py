@@ -174,14 +174,17 @@ def _check_border(part: pr.Partition, points: list[Point]) -> None:
             def along(p: Point, start: Point = start, direction: Point = direction) -> Fraction:
                 return (p[0] - start[0]) * direction[0] + (p[1] - start[1]) * direction[1]
 
+            assert start in number, "a corner without a vertex"
             v = number[start]
             while points[v] != end:
                 # Forward along the side, and not beyond its end.
-                (ahead,) = (
+                found = [
                     w
                     for w in after[v]
                     if cross(start, end, points[w]) == 0 and along(points[w]) > along(points[v])
-                )
+                ]
+                assert len(found) == 1, "a border edge off the border"
+                (ahead,) = found
                 assert along(points[ahead]) <= along(end)
                 after[v].remove(ahead)
                 v = ahead

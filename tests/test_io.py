@@ -223,7 +223,7 @@ def test_newer_schema(part: pr.Partition, tmp_path: Path) -> None:
     newer = rewritten(tmp_path / "a.npz", schema_version=np.int64(7), vertex_w=np.zeros(3))
     with pytest.raises(
         pr.FormatError,
-        match=r"written by a newer polyregions \(schema 7\), this one reads up to 4; upgrade",
+        match=r"written by a newer polyregions \(schema 7\), this one reads up to 5; upgrade",
     ):
         pr.load(newer)
 
