@@ -69,7 +69,7 @@ def convex_faces(points: Sequence[Triple], sides: Iterable[Pair]) -> list[list[i
     >>> from polyregions.decomposition import convex_faces
     >>> corners = [(0, 0, 1), (2, 0, 1), (2, 1, 1), (1, 1, 1), (1, 2, 1), (0, 2, 1)]  # an L
     >>> convex_faces(corners, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 0)])
-    [[0, 1, 2, 3], [0, 3, 4, 5]]
+    [[0, 3, 4, 5], [0, 1, 2, 3]]
     """
     order = sorted(range(len(points)), key=lambda i: to_fractions(points[i]))
     rank = {i: r for r, i in enumerate(order)}

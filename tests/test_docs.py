@@ -6,6 +6,7 @@ import contextlib
 import doctest
 import inspect
 import io
+import json
 import pkgutil
 import re
 import shlex
@@ -171,6 +172,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
         layers[f"b{i}"] = rng.normal(size=n_out)
     np.savez(folder / "controller.npz", **layers)
     np.save(folder / "points.npy", rng.normal(size=(3, 5)))
+    island = [[[0, 0], [4, 1], [1, 1], [1, 4], [0, 0]]]
+    geometry = json.dumps({"type": "Polygon", "coordinates": island})
+    (folder / "coast.geojson").write_text(geometry)
     return folder
 
 

@@ -51,6 +51,9 @@ _DENSITY_CELLS = 256
 # every higher resolution.
 _SEAM_WIDTH = 2.0
 
+# What is shown around a domain that is not convex, as a share of its longer side.
+_MARGIN = 0.02
+
 
 def check_output(part: Partition, output: int) -> int:
     """Refuse an output that the partitioned network does not have."""
@@ -87,8 +90,14 @@ def panel_size(domain: Domain, side: float) -> tuple[float, float]:
 
 
 def frame(ax: Axes, domain: Domain, plane: Slice | None = None) -> None:
-    """Make the axes show exactly the domain, undistorted, and name its coordinates."""
+    """Make the axes show exactly the domain, undistorted, and name its coordinates.
+
+    A domain that is not convex gets a margin, for its border is not that of the axes.
+    """
     xmin, ymin, xmax, ymax = domain.bounds
+    if not domain.is_convex:
+        margin = _MARGIN * max(xmax - xmin, ymax - ymin)
+        xmin, ymin, xmax, ymax = xmin - margin, ymin - margin, xmax + margin, ymax + margin
     ax.set_xlim(xmin, xmax)
     ax.set_ylim(ymin, ymax)
     ax.set_aspect("equal")
