@@ -9,9 +9,9 @@ around once, and the faces at each vertex do, too. (For checks of this kind see 
 Preparata and Tamassia, *Checking the convexity of polytopes and the planarity of subdivisions*,
 1998.) The areas must then add up to the domain's, which tests the coordinates.
 
-With a domain that is not convex the same sum is that of the domain's own corners, at which no
-more than the angle between the sides can be covered: V - E + F is then the domain's own number, and
-the border runs once along all its rings.
+A domain that is not convex makes known angles at its corners, of which the faces between two
+border edges may make only 2 pi w more, with w >= 0. With the domain's own number for V - E + F, and
+a border that runs once along every ring, the same sum again leaves nothing.
 """
 
 from __future__ import annotations

@@ -212,66 +212,49 @@ def side_of_rings(ends, px, py):
 
 
 @kernel
-def walk_to(
-    px, py, f, random, table, face_offsets, face_vertices, side_face, twin
-):  # fmt: skip
-    """Walk to a point from face f.
+def is_outside(corners, ends, px, py):
+    """Whether a point is certainly outside the rings with the sides `ends`, or the corners."""
+    if len(ends):
+        return side_of_rings(ends, px, py) < 0
+    return outside_corners(corners, px, py)
 
-    A point that is certainly on the right of a side of the face is sought across that side, but
-    never back across the side just come through. Such walks can go in circles where lines bend;
-    random turns lead out of them.
 
-    Returns the face that certainly holds the point inside, -1 if the walk left all faces, and -2
-    where it ended with nothing certain; then the face where it ended, and a random number.
+@kernel
+def seed_near(seeds, low, scale, px, py, i):
+    """The i-th face, or one after it, of those in the 25 cells around a point; and its number.
+
+    First comes that in the point's own cell, then the others row by row. -1 if there is none.
     """
-    most = len(face_offsets) - 1 + 1000
-    entry = -1
-    steps = 0
-    while True:
-        first, last = face_offsets[f], face_offsets[f + 1] - 1
-        n = last - first + 1
-        across = -1
-        certain = True
-        scan = True
-        if n > _MANY_SIDES and steps < _PATIENCE:
-            side, sign = bisect(table, face_vertices, first, last, px, py)
-            scan = sign == 0
-            if sign < 0:
-                across = side
-        if scan:
-            s = first if entry < 0 else entry
-            if steps >= _PATIENCE:
-                random = (random * 1103515245 + 12345) & 0x7FFFFFFF
-                s = first + (random >> 8) % n
-            for _ in range(n):
-                after = first if s == last else s + 1
-                if s != entry:
-                    sign = orientation(table, face_vertices[s], face_vertices[after], px, py)
-                    if sign < 0:
-                        across = s
-                        break
-                    certain = certain and sign > 0
-                s = after
-        steps += 1
-        if across < 0:
-            return (f if certain else -2), f, random
-        entry = twin[across]
-        if entry < 0:
-            return -1, f, random
-        f = side_face[entry]
-        if steps > most:
-            return -2, f, random
+    n = len(seeds)
+    while n and i < 25:
+        column = min(max(int((px - low[0]) * scale[0]), 0), n - 1)
+        row = min(max(int((py - low[1]) * scale[1]), 0), n - 1)
+        at = 12 if i == 0 else i - 1 if i <= 12 else i
+        y, x = row + at // 5 - 2, column + at % 5 - 2
+        if 0 <= x < n and 0 <= y < n and seeds[y, x] >= 0:
+            return seeds[y, x], i
+        i += 1
+    return -1, i
 
 
 @kernel
 def walk(
-    begin, end, order, points, table, corners, face_offsets, face_vertices, side_face, twin, found
-):
+    begin, end, order, points, table, corners, face_offsets, face_vertices, side_face, twin, ends,
+    seeds, low, scale, found
+):  # fmt: skip
     """Walk to some points in order, each from where the one before was found.
 
-    `found` becomes the face that certainly holds the point inside, -1 if it is certainly outside
-    all `corners`, and -2 - f where the walk ended at face f with nothing certain.
+    A point that is certainly on the right of a side of the face is sought across that side, but
+    never back across the side just come through. `found` becomes the face that certainly holds
+    the point inside, -1 if it is certainly outside the domain, and -2 - f where the walk ended at
+    face f with nothing certain. The domain has the given `corners` if it is convex, else the sides
+    `ends`. Then a walk that leaves it, to a point that is not certainly outside, begins again at a
+    face that is near the point: `seeds` has one for each cell of a grid, or -1.
+
+    Such walks can go in circles where lines bend; random turns lead out of them.
     """
+    n_faces = len(face_offsets) - 1
+    most = n_faces + 1000
     f = 0
     random = begin & 0xFFFF
     # Points are far apart in memory; fetched by a loop of their own they are waited for at once.
@@ -281,52 +264,55 @@ def walk(
         place[k - begin, 1] = points[order[k], 1]
     for k in range(begin, end):
         px, py = place[k - begin, 0], place[k - begin, 1]
-        answer, f, random = walk_to(
-            px, py, f, random, table, face_offsets, face_vertices, side_face, twin
-        )
-        if answer == -2 or (answer == -1 and not outside_corners(corners, px, py)):
-            answer = -2 - f
-        found[order[k]] = answer
-
-
-@kernel
-def walk_around(
-    begin, end, order, points, table, ends, face_offsets, face_vertices, side_face, twin, seeds,
-    low, scale, found
-):  # fmt: skip
-    """The same where faces do not fill a convex polygon, but one with the sides `ends`.
-
-    A walk that leaves it, to a point that is not certainly outside, begins again from a face that
-    is known to be near the point: `seeds` has one for each cell of a grid, or -1.
-    """
-    f = 0
-    random = begin & 0xFFFF
-    n = len(seeds)
-    for k in range(begin, end):
-        px, py = points[order[k], 0], points[order[k], 1]
-        answer, f, random = walk_to(
-            px, py, f, random, table, face_offsets, face_vertices, side_face, twin
-        )
-        if answer == -1 and side_of_rings(ends, px, py) >= 0:
-            column = min(max(int((px - low[0]) * scale[0]), 0), n - 1)
-            row = min(max(int((py - low[1]) * scale[1]), 0), n - 1)
-            for i in range(25):
-                # First the cell itself, then those around it, row by row.
-                at = 12 if i == 0 else i - 1 if i <= 12 else i
-                y, x = row + at // 5 - 2, column + at % 5 - 2
-                if not (0 <= x < n and 0 <= y < n) or seeds[y, x] < 0:
-                    continue
-                answer, g, random = walk_to(
-                    px, py, seeds[y, x], random, table, face_offsets, face_vertices, side_face,
-                    twin
-                )  # fmt: skip
-                if answer != -1:
-                    f = g
+        entry = -1
+        answer = -2
+        steps = 0
+        tried = 0
+        while answer == -2:
+            first, last = face_offsets[f], face_offsets[f + 1] - 1
+            n = last - first + 1
+            across = -1
+            certain = True
+            scan = True
+            if n > _MANY_SIDES and steps < _PATIENCE:
+                side, sign = bisect(table, face_vertices, first, last, px, py)
+                scan = sign == 0
+                if sign < 0:
+                    across = side
+            if scan:
+                s = first if entry < 0 else entry
+                if steps >= _PATIENCE:
+                    random = (random * 1103515245 + 12345) & 0x7FFFFFFF
+                    s = first + (random >> 8) % n
+                for _ in range(n):
+                    after = first if s == last else s + 1
+                    if s != entry:
+                        sign = orientation(table, face_vertices[s], face_vertices[after], px, py)
+                        if sign < 0:
+                            across = s
+                            break
+                        certain = certain and sign > 0
+                    s = after
+            steps += 1
+            if across < 0:
+                answer = f if certain else -2 - f
+                break
+            entry = twin[across]
+            if entry < 0:
+                if is_outside(corners, ends, px, py):
+                    answer = -1
                     break
-            if answer == -1:
-                answer = -2
-        if answer == -2:
-            answer = -2 - f
+                seed, tried = seed_near(seeds, low, scale, px, py, tried)
+                if seed < 0:
+                    answer = -2 - f
+                    break
+                f = seed
+                tried += 1
+                continue
+            f = side_face[entry]
+            if steps > most:
+                answer = -2 - f
+                break
         found[order[k]] = answer
 
 
@@ -377,11 +363,18 @@ class Walker:
         self._complex = table, corners, face_offsets, face_vertices, side_face, self.twin
         # Scaled or not, rounding is monotone: whatever is out of this box is outside.
         self._low, self._high = corners[:, :2].min(axis=0), corners[:, :2].max(axis=0)
-        self._ends = None if ring_offsets is None else ring_ends(corners, ring_offsets)
+        self._is_convex = ring_offsets is None
+        no_ends = frozen(np.empty((0, 4)))
+        self._ends = no_ends if ring_offsets is None else ring_ends(corners, ring_offsets)
 
     @cached_property
     def _seeds(self) -> tuple[IntArray, FloatArray]:
-        """A face near each cell of a square grid, -1 for none, and the cells' inverse sizes."""
+        """A face near each cell of a square grid, -1 for none, and the cells' inverse sizes.
+
+        No cells for a convex domain, in which no walk goes wrong.
+        """
+        if self._is_convex:
+            return frozen(np.empty((0, 0), dtype=np.int32)), frozen(np.ones(2))
         table, _, offsets, corners, *_ = self._complex
         n = min(int((len(offsets) - 1) ** 0.5) + 1, 1024)
         size = np.maximum(self._high - self._low, 0.0)
@@ -412,15 +405,9 @@ class Walker:
         """Walk to `points`, (N, 2); see the kernel for what comes back."""
         found = np.full(len(points), -1, dtype=np.int64)
         order = self.order(points)
-        if self._ends is None:
-            in_ranges(len(order), walk, order, frozen(points), *self._complex, found)
-        else:
-            table, _, *neighbours = self._complex
-            seeds, scale = self._seeds
-            in_ranges(
-                len(order), walk_around, order, frozen(points), table, self._ends, *neighbours,
-                seeds, frozen(self._low), scale, found,
-            )  # fmt: skip
+        seeds, scale = self._seeds
+        around = self._ends, seeds, frozen(self._low), scale
+        in_ranges(len(order), walk, order, frozen(points), *self._complex, *around, found)
         return found
 
 
