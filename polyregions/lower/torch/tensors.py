@@ -1,13 +1,11 @@
-"""Exact reading of tensors, and the coefficients of a batch norm."""
+"""Exact reading of tensors, also of those of a batch norm."""
 
 from __future__ import annotations
-
-from fractions import Fraction
-from math import isqrt
 
 import numpy as np
 import torch
 
+from polyregions.lower.batch_norm import batch_norm as exact_batch_norm
 from polyregions.network import FloatArray, Scale
 
 
@@ -43,32 +41,9 @@ def batch_norm(
     eps: float,
     name: str,
 ) -> Scale:
-    """The affine map of a batch norm with fixed statistics, each coefficient rounded once.
-
-    ``scale = weight / sqrt(variance + eps)`` and ``shift = bias - mean * scale``, where the shift
-    is made from the scale before its rounding.
-    """
+    """The affine map of a batch norm with fixed statistics; see `polyregions.lower.batch_norm`."""
     means, variances = read(mean, f"the mean of {name}"), read(variance, f"the variance of {name}")
     n = len(means)
     weights = np.ones(n) if weight is None else read(weight, f"the weight of {name}")
     biases = np.zeros(n) if bias is None else read(bias, f"the bias of {name}")
-    scale, shift, magnitude = np.empty(n), np.empty(n), np.empty(n)
-    for i in range(n):
-        total = Fraction(variances[i]) + Fraction(eps)
-        if total <= 0:
-            raise ValueError(f"{name} has variance + eps = {float(total)} in channel {i}")
-        factor = Fraction(weights[i]) / _root(total)
-        moved = Fraction(means[i]) * factor
-        scale[i] = factor
-        shift[i] = Fraction(biases[i]) - moved
-        magnitude[i] = abs(biases[i]) + abs(float(moved))
-    return Scale(scale, shift, name, magnitude)
-
-
-def _root(value: Fraction) -> Fraction:
-    """The square root with at least 200 correct bits, and exact where it is rational."""
-    n, d = value.numerator, value.denominator
-    if isqrt(n) ** 2 == n and isqrt(d) ** 2 == d:
-        return Fraction(isqrt(n), isqrt(d))
-    shift = max(0, 201 + (d.bit_length() - n.bit_length() + 1) // 2)
-    return Fraction(isqrt((n << 2 * shift) // d), 1 << shift)
+    return exact_batch_norm(weights, biases, means, variances, eps, name)
