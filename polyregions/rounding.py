@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -74,6 +75,13 @@ class ForwardBound:
 
     preactivations: FloatArray
     values: FloatArray
+
+
+@cache
+def probes(n_inputs: int) -> FloatArray:
+    """(17, n_inputs) random points of sizes from 1e-2 to 1e2, to compare forward passes at."""
+    rng = np.random.default_rng(0)
+    return np.logspace(-2, 2, 17)[:, None] * rng.standard_normal((17, n_inputs))
 
 
 def forward_bound(network: Network, points: FloatArray, precision: Precision) -> ForwardBound:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch.utils._pytree import tree_leaves
 
 from polyregions.forward import NetworkForward, Sample
 from polyregions.network import ByteArray, FloatArray, Network
-from polyregions.rounding import Precision, forward_bound
+from polyregions.rounding import Precision, forward_bound, probes
 from polyregions.torch_convention import Convention as Convention
 from polyregions.torch_convention import Model as Model
 from polyregions.torch_convention import convention as convention
@@ -62,7 +61,7 @@ class TorchForward:
 
     def _find_layers(self, network: Network) -> None:
         """Find out at some points which of the things with pieces are the network's layers."""
-        points = self.representable(directions(network.n_inputs))
+        points = self.representable(probes(network.n_inputs))
         with torch.no_grad():
             _, recorder = self._record(self._tensor(points))
         expected = NetworkForward(network).sample(points, with_jacobian=False).preactivation
@@ -275,13 +274,6 @@ _LAST_STEPS = {
     "special_softmax": 1,
     "special_log_softmax": 1,
 }
-
-
-@cache
-def directions(n_inputs: int) -> FloatArray:
-    """(17, n_inputs) random points of sizes from 1e-2 to 1e2."""
-    rng = np.random.default_rng(0)
-    return np.logspace(-2, 2, 17)[:, None] * rng.standard_normal((17, n_inputs))
 
 
 def _first_sentence(error: Exception) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from math import prod
 
-import numpy as np
 import torch
 
 from polyregions.errors import LoweringError
+from polyregions.lower.agreement import check
 from polyregions.lower.torch.capture import capture
 from polyregions.lower.torch.modules import read_modules
 from polyregions.network import Network
-from polyregions.rounding import forward_bound
-from polyregions.torch_forward import Convention, Model, TorchForward, directions
+from polyregions.rounding import probes
+from polyregions.torch_forward import Convention, Model, TorchForward
 
 __all__ = ["lower_torch"]
 
@@ -32,25 +32,20 @@ def lower_torch(model: Model, shape: tuple[int, ...] | None = None) -> Network:
 def _check(network: Network, forward: TorchForward) -> None:
     """Compare the lowered network with the model's own forward on random points.
 
-    The points have sizes from 1e-2 to 1e2. They may differ by what rounding in the model's dtype
-    can explain, bounded rigorously, and not by more.
+    The points have sizes from 1e-2 to 1e2.
     """
-    points = forward.representable(directions(network.n_inputs))
+    points = forward.representable(probes(network.n_inputs))
     values, precision = forward.values_and_precision(points)
     if values.shape != (len(points), network.n_outputs):
         raise LoweringError(
             f"the model returns {values.shape[1]} values, the lowered network {network.n_outputs}"
         )
-    bound = forward_bound(network, points, precision).values
-    with np.errstate(over="ignore", invalid="ignore"):
-        lowered = network(points)
-        wrong = ~(np.abs(lowered - values) <= bound) & np.isfinite(bound)
-    if wrong.any():
-        i, m = np.argwhere(wrong)[0]
-        raise LoweringError(
-            f"the lowered network disagrees with the model's own forward: at {points[i].tolist()} "
-            f"output {m} is {values[i, m]!r} by the model and {lowered[i, m]!r} by the lowered "
-            f"network, while rounding in {precision.name} explains a difference of "
-            f"{bound[i, m]:.3g} at most. "
-            "Is the model's forward random, or does it depend on more than its input?"
-        )
+    check(
+        network,
+        points,
+        values,
+        precision,
+        whom="the model's own forward",
+        by="by the model",
+        advice="Is the model's forward random, or does it depend on more than its input?",
+    )
