@@ -6,6 +6,7 @@ model, with lowering.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias
@@ -117,25 +118,31 @@ def forward_of(
     return TorchForward(model, shape=shape, network=network)
 
 
-class SlicedForward:
-    """A model that is called at points of a plane in its input space.
+class ChartForward(ABC):
+    """A model that is called at points given by coordinates in a part of its input space.
 
-    The points of the plane are computed in float64 and rounded to what the model takes. So the
-    model is the network of `Slice.restrict`, whose first step is done in the model's own arithmetic
+    The points are computed in float64 and rounded to what the model takes. So the model is the
+    network that was restricted to that part, whose first step is done in the model's own arithmetic
     or better, and the bounds of `polyregions.rounding` for that network hold.
     """
 
-    def __init__(self, forward: Forward, slice: Slice) -> None:
+    def __init__(self, forward: Forward) -> None:
         self._forward = forward
-        self._slice = slice
-        self._directions = slice.as_step().weight
 
-    def representable(self, points: FloatArray) -> FloatArray:
-        return points
+    @abstractmethod
+    def _place(self, points: FloatArray) -> FloatArray:
+        """The inputs of the model, N of them of any shape, at coordinates (N, 2)."""
+
+    @abstractmethod
+    def _derivative(self, jacobian: FloatArray) -> FloatArray:
+        """By the coordinates, (N, M, 2), from that by the inputs, (N, M, n_inputs)."""
 
     def _inputs(self, points: FloatArray) -> FloatArray:
         with np.errstate(over="ignore", invalid="ignore"):
-            return self._slice(points).reshape(len(points), -1)
+            return self._place(points).reshape(len(points), -1)
+
+    def representable(self, points: FloatArray) -> FloatArray:
+        return points
 
     def values(self, points: FloatArray) -> FloatArray:
         return self._forward.values(self._inputs(points))
@@ -144,7 +151,22 @@ class SlicedForward:
         sample = self._forward.sample(self._inputs(points), with_jacobian=with_jacobian)
         if sample.jacobian is None:
             return sample
-        return replace(sample, jacobian=sample.jacobian @ self._directions)
+        return replace(sample, jacobian=self._derivative(sample.jacobian))
+
+
+class SlicedForward(ChartForward):
+    """A model that is called at points of a plane in its input space."""
+
+    def __init__(self, forward: Forward, slice: Slice) -> None:
+        super().__init__(forward)
+        self._slice = slice
+        self._directions = slice.as_step().weight
+
+    def _place(self, points: FloatArray) -> FloatArray:
+        return self._slice(points)
+
+    def _derivative(self, jacobian: FloatArray) -> FloatArray:
+        return jacobian @ self._directions
 
 
 class ArrayForward:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from polyregions.forward import Forward, Sample, forward_of
+from polyregions.forward import ChartForward, Forward, forward_of
 from polyregions.line import LinePartition
 from polyregions.lower import lower
 from polyregions.network import FloatArray
@@ -69,35 +69,21 @@ def verify_line(part: LinePartition, model: Any, resolution: int) -> LineVerific
     return LineVerification(**values)
 
 
-class SegmentForward:
-    """A model that is called at points of a segment, by its parameter and one that does nothing.
-
-    As with `polyregions.forward.SlicedForward`, the points are computed in float64, so the bounds
-    of `polyregions.rounding` for the network of `Segment.restrict` hold.
-    """
+class SegmentForward(ChartForward):
+    """A model that is called at points of a segment, by its parameter and one that does nothing."""
 
     def __init__(self, forward: Forward, segment: Segment) -> None:
-        self._forward = forward
+        super().__init__(forward)
         self._segment = segment
         self._ends = np.stack([segment.b.ravel(), segment.a.ravel()], axis=1)
 
-    def representable(self, points: FloatArray) -> FloatArray:
-        return points
+    def _place(self, points: FloatArray) -> FloatArray:
+        return self._segment(points[:, 0])
 
-    def _inputs(self, points: FloatArray) -> FloatArray:
-        with np.errstate(over="ignore", invalid="ignore"):
-            return self._segment(points[:, 0]).reshape(len(points), -1)
-
-    def values(self, points: FloatArray) -> FloatArray:
-        return self._forward.values(self._inputs(points))
-
-    def sample(self, points: FloatArray, *, with_jacobian: bool = True) -> Sample:
-        sample = self._forward.sample(self._inputs(points), with_jacobian=with_jacobian)
-        if sample.jacobian is None:
-            return sample
-        by_ends = sample.jacobian @ self._ends
+    def _derivative(self, jacobian: FloatArray) -> FloatArray:
+        by_ends = jacobian @ self._ends
         by_s = by_ends[..., 0] - by_ends[..., 1]
-        return replace(sample, jacobian=np.stack([by_s, np.zeros_like(by_s)], axis=-1))
+        return np.stack([by_s, np.zeros_like(by_s)], axis=-1)
 
 
 class _LineVerifier(Verifier):
