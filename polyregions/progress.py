@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -169,7 +170,7 @@ def is_interactive() -> bool:
     return ipython is not None and ipython.get_ipython() is not None
 
 
-class _Throttled(Reporter):
+class _Throttled(Reporter, ABC):
     """Passes on both ends of every stage, and few events in between."""
 
     def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
@@ -192,8 +193,9 @@ class _Throttled(Reporter):
             self._next = self._clock() + _INTERVAL
             self._show(event)
 
+    @abstractmethod
     def _show(self, event: Progress) -> None:
-        raise NotImplementedError
+        """Show it."""
 
 
 class _Caller(_Throttled):

@@ -24,7 +24,7 @@ from polyregions.network import (
     Maximum,
     Network,
     Step,
-    joined,
+    joined_pairs,
     parted,
 )
 
@@ -121,10 +121,7 @@ def _forward_bound(network: Network, points: FloatArray, precision: Precision) -
         x = step(x)
         return x, np.where(np.abs(x) + 2 * error < precision.largest, error, np.inf)
 
-    def join(taken: Sequence[_Values]) -> _Values:
-        return joined([x for x, _ in taken]), joined([error for _, error in taken])
-
-    _, error = network.propagate((points, np.zeros_like(points)), join, advance)
+    _, error = network.propagate((points, np.zeros_like(points)), joined_pairs, advance)
     return ForwardBound(np.concatenate(at_units, axis=1), error)
 
 

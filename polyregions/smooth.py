@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from polyregions.lower import lower
-from polyregions.network import Activation, FloatArray, Maximum, Network, Step, joined
+from polyregions.network import Activation, FloatArray, Maximum, Network, Step, joined, joined_pairs
 
 __all__ = ["SoftNetwork", "logsumexp", "onehot_argmax", "soften", "softmax", "softplus"]
 
@@ -232,7 +232,7 @@ class SoftNetwork:
                     return self._value(step, x), (rows[..., step.members] * shares).sum(axis=-1)
             return step(x), step.apply(rows)
 
-        _, rows = self.network.propagate((x, rows), _join, advance)
+        _, rows = self.network.propagate((x, rows), joined_pairs, advance)
         return np.ascontiguousarray(np.moveaxis(rows, 0, -1))
 
     def error_bound(self) -> FloatArray:
@@ -298,7 +298,7 @@ class SoftNetwork:
             )
 
         nothing = np.zeros(self.network.n_inputs)
-        above, below = self.network.propagate((nothing, nothing), _join, advance)
+        above, below = self.network.propagate((nothing, nothing), joined_pairs, advance)
         # Sums of non-negative terms: each operation adds at most a factor 1 + 2**-53.
         return np.maximum(above, below) * (1.0 + 2.0**-52 * operations)
 
@@ -341,10 +341,6 @@ def soften(model: Any, lam: float) -> SoftNetwork:
     array([0.06931472])
     """
     return SoftNetwork(lower(model), _sharpness(lam))
-
-
-def _join(taken: Sequence[_Pair]) -> _Pair:
-    return joined([first for first, _ in taken]), joined([second for _, second in taken])
 
 
 # -- the parts ---------------------------------------------------------------------------------

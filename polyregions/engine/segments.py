@@ -9,6 +9,7 @@ state holds their differences too.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,7 +77,7 @@ class Segment:
         return tuple(step for step, _ in self.steps)
 
 
-class Switching:
+class Switching(ABC):
     """What an activation layer does to the state before it.
 
     Attributes
@@ -103,14 +104,15 @@ class Switching:
     # Whether faces on both sides of a line may have the same pieces.
     has_false_lines = False
 
+    @abstractmethod
     def unit_pieces(self, pieces: ByteArray) -> ByteArray:
         """(F, n_units) pieces of units from how many of its lines each value is above, (F, n)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         """(F, n) pieces of all values of the state from those of units, (F, n_units)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def line_sides(
         self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
     ) -> np.ndarray[Any, np.dtype[np.int8]]:
@@ -118,7 +120,6 @@ class Switching:
 
         1 if the value is above the breakpoint, -1 if it is not, 0 if it may be either.
         """
-        raise NotImplementedError
 
 
 class Elementwise(Switching):

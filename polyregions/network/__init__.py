@@ -23,6 +23,7 @@ from polyregions.network.network import Network as Network
 from polyregions.network.network import Step as Step
 from polyregions.network.network import Units as Units
 from polyregions.network.network import joined as joined
+from polyregions.network.network import joined_pairs as joined_pairs
 from polyregions.network.network import parted as parted
 from polyregions.network.values import ByteArray as ByteArray
 from polyregions.network.values import FloatArray as FloatArray

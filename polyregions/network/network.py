@@ -25,6 +25,13 @@ def joined(taken: Sequence[FloatArray]) -> FloatArray:
     return np.concatenate(taken, axis=-1)
 
 
+def joined_pairs(
+    taken: Sequence[tuple[FloatArray, FloatArray]],
+) -> tuple[FloatArray, FloatArray]:
+    """The same for two arrays that go through the steps together."""
+    return joined([first for first, _ in taken]), joined([second for _, second in taken])
+
+
 def parted(whole: FloatArray, widths: Sequence[int]) -> list[FloatArray]:
     """The parts of what was joined: for `Network.backpropagate`."""
     return np.split(whole, np.cumsum(widths)[:-1], axis=-1)
