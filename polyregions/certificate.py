@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from polyregions import cycles, exact
-from polyregions.domain import Domain, Plane
+from polyregions.domain import Domain
 from polyregions.errors import CertificateError
 from polyregions.exact import Triple
 from polyregions.measure import RELATIVE_ERROR
@@ -214,7 +214,8 @@ def certify(part: Partition, *, full: bool = False) -> Certificate:
     n_corners = len(part.face_vertices)
     compared = _sample(part, range(part.n_vertices), full=full)
     convex, n_exact_turns = _are_faces_convex(part) if valid else (False, 0)
-    area, area_error = _total_area(part) if valid else (Fraction(0), Fraction(0))
+    matched = valid and do_sides_match(part)
+    area, area_error = _total_area(part, matched) if valid else (Fraction(0), Fraction(0))
     return Certificate(
         engine=part.engine,
         decisions=part.decisions,
@@ -228,7 +229,7 @@ def certify(part: Partition, *, full: bool = False) -> Certificate:
         euler_characteristic=part.n_vertices - part.n_edges + part.n_faces,
         euler_expected=part.domain.euler_characteristic,
         arrays_valid=valid,
-        sides_matched=valid and do_sides_match(part),
+        sides_matched=matched,
         border_closed=valid and _is_border_closed(part, full=full),
         labels_consistent=valid and _are_labels_lowest(part),
         faces_convex=convex,
@@ -437,11 +438,11 @@ def _self_check(part: Partition, sums: FloatArray) -> int:
         )  # fmt: skip
 
 
-def _total_area(part: Partition) -> tuple[Fraction, Fraction]:
+def _total_area(part: Partition, is_matched: bool) -> tuple[Fraction, Fraction]:
     """The sum of the areas of all faces, and a bound on its error.
 
-    Exact, too, where the bound would say nothing: on domains whose coordinates float64 hardly
-    resolves.
+    Exact, too, where the bound would say little: for networks whose coordinates have loose bounds,
+    and on domains whose coordinates float64 hardly resolves.
     """
     from polyregions import filters
 
@@ -452,11 +453,12 @@ def _total_area(part: Partition) -> tuple[Fraction, Fraction]:
             _, _, ex, ey = filters.scales(part.domain.xy)
             unit = Fraction(2) ** (-ex - ey - 1)
             return Fraction(float(sums[0])) * unit, Fraction(float(sums[1])) * unit
-    if isinstance(part.domain, Plane) and do_sides_match(part):
-        # Seen from both its faces an edge counts once each way, so what is left is the border.
-        cycle = _border_cycle(part)
-        if cycle is not None:
-            return exact.area([part.vertex_exact[v] for v in cycle.tolist()]), Fraction(0)
+        if is_matched:
+            # In the sum over all sides of all faces an inner edge counts once each way, so what
+            # is left is the border.
+            border = part.edge_vertices[~part.is_inner].tolist()
+            ends = [(part.vertex_exact[v], part.vertex_exact[w]) for v, w in border]
+            return exact.total(exact.swept(p, q) for p, q in ends), Fraction(0)
     return exact.total(exact.area(part.exact_polygon(f)) for f in range(part.n_faces)), Fraction(0)
 
 

@@ -15,7 +15,7 @@ from math import gcd, lcm
 from typing import TypeAlias
 
 import numpy as np
-from flint import fmpq
+from flint import fmpq, fmpz
 from numpy.typing import NDArray
 
 Triple: TypeAlias = tuple[int, int, int]
@@ -132,16 +132,21 @@ def _crosses(polygon: Sequence[Triple]) -> list[fmpq]:
     ]
 
 
+def swept(p: Triple, q: Triple) -> Fraction:
+    """Signed area of the triangle from the origin to p to q."""
+    return area(((0, 0, 1), p, q))
+
+
 def total(values: Iterable[Fraction]) -> Fraction:
     """Sum of many fractions with unlike denominators, pair by pair in a balanced tree.
 
     The denominator of the sum is about as long as all of theirs together, so adding one value
     after the other would take time quadratic in their number.
     """
-    level = [(v.numerator, v.denominator) for v in values] or [(0, 1)]
+    level = [(fmpz(v.numerator), fmpz(v.denominator)) for v in values] or [(fmpz(0), fmpz(1))]
     while len(level) > 1:
         pairs = zip(level[::2], level[1::2], strict=False)
         odd = level[-1:] if len(level) % 2 else []
         level = [(a * d + b * c, c * d) for (a, c), (b, d) in pairs] + odd
-    numerator, denominator = level[0]
-    return Fraction(numerator, denominator)
+    whole = fmpq(*level[0])
+    return Fraction(int(whole.p), int(whole.q))

@@ -57,6 +57,24 @@ def test_certificates_hold_for_the_smallest_and_the_largest_domain(
     assert part.certificate.domain_area == 4 * Fraction(half) ** 2
 
 
+RING = SLANTED.difference(Polygon([(-0.5, -0.5), (0.7, -0.4), (0.1, 0.6)]))
+
+
+@pytest.mark.parametrize(
+    "domain", [(-3, 3), SLANTED, RING, None], ids=["box", "polygon", "ring", "plane"]
+)
+def test_areas_add_up_exactly_where_bounds_say_little(
+    monkeypatch: pytest.MonkeyPatch, domain: object
+) -> None:
+    part = pr.partition(random_layers((2, 8, 6, 2), 1), domain, engine="exact")
+    monkeypatch.setattr(certificate, "RELATIVE_ERROR", 0.0)
+    certified = certify(part)
+    assert certified.ok, str(certified)
+    assert certified.faces_area_error == 0
+    by_faces = sum(exact.area(part.exact_polygon(f)) for f in range(part.n_faces))
+    assert certified.faces_area == certified.domain_area == by_faces
+
+
 def test_slivers_are_decided_exactly() -> None:
     # Two lines that cross at an angle of 2**-60: float64 cannot tell on which side a corner is.
     layers = [([[1, 1], [1, 1 + 2.0**-52], [0, 1]], [0.1, 0.1, 0.3]), ([[1, 1, 1]], [0])]
