@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from polyregions import cycles, exact
+from polyregions import cycles, exact, measure
 from polyregions.domain import Domain
 from polyregions.errors import CertificateError
 from polyregions.exact import Triple
@@ -477,6 +477,18 @@ def _are_faces_convex(part: Partition) -> tuple[bool, int]:
         return False, 0
     is_open = np.flatnonzero(turn == 0)
     faces = np.searchsorted(part.face_offsets, is_open, side="right") - 1
+    again = measure.closer(part, np.unique(faces))
+    if again is not None:
+        closer_turn = np.empty(len(again.corners), dtype=np.int8)
+        with np.errstate(all="ignore"):
+            filters.fill_turns(
+                again.offsets, again.corners, again.xy, again.error, sx, sy, closer_turn
+            )
+        turn[again.at] = closer_turn
+        if (turn < 0).any():
+            return False, 0
+        is_open = np.flatnonzero(turn == 0)
+        faces = np.searchsorted(part.face_offsets, is_open, side="right") - 1
     for n, (i, f) in enumerate(zip(is_open.tolist(), faces.tolist(), strict=True), start=1):
         begin, end = part.face_offsets[f : f + 2].tolist()
         at = (i - 1 if i > begin else end - 1, i, i + 1 if i + 1 < end else begin)

@@ -1,8 +1,12 @@
-"""Areas and centroids of all faces, in float64 where that is good enough and exactly where not."""
+"""Areas and centroids of all faces, in float64 where that is good enough.
+
+Where it is not, from corners in double-double arithmetic, and exactly where those do not do either.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
 from typing import TYPE_CHECKING
@@ -10,14 +14,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from polyregions import exact, filters
+from polyregions.engine import closely
+from polyregions.engine.exactly import ExactVertices
 from polyregions.exact import Triple
-from polyregions.network import FloatArray
+from polyregions.network import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
 
-# An area whose float64 bound is worse than this share of it is worked out exactly. Of the faces of
-# ordinary networks, with the bounds that the compiled engine proves, some thousandth are.
+# An area whose bound is worse than this share of it is worked out anew, from closer corners or
+# exactly. Of the faces of ordinary networks some thousandth are, of those of deep ones many.
 RELATIVE_ERROR = 1e-3
 
 
@@ -59,7 +65,10 @@ def areas(part: Partition) -> tuple[FloatArray, FloatArray]:
 
 
 def filtered_areas(part: Partition) -> tuple[FloatArray, FloatArray, int]:
-    """Areas from the rounded corners alone, and bounds; both times a power of two.
+    """Areas from the rounded corners, and bounds; both times a power of two.
+
+    Where a bound is more than `RELATIVE_ERROR` of the area, from corners that are computed anew,
+    closer to the exact ones.
 
     Returns
     -------
@@ -75,7 +84,52 @@ def filtered_areas(part: Partition) -> tuple[FloatArray, FloatArray, int]:
             part.face_offsets, part.face_vertices, part.vertex_xy, part.vertex_error, sx, sy,
             area, bound,
         )  # fmt: skip
+        loose = np.flatnonzero(~(bound <= RELATIVE_ERROR * area))
+        again = closer(part, loose)
+        if again is not None:
+            found = np.empty((2, len(loose)))
+            filters.fill_areas(again.offsets, again.corners, again.xy, again.error, sx, sy, *found)
+            area[loose], bound[loose] = found
     return area, bound, -(ex + ey)
+
+
+@dataclass(frozen=True)
+class Closer:
+    """Some faces with corners that are computed anew, in double-double arithmetic.
+
+    Attributes
+    ----------
+    at : (C,) int
+        Where the faces' corners are in `Partition.face_vertices`.
+    offsets, corners : (faces + 1,), (C,) int32
+        As `Partition.face_offsets` and `Partition.face_vertices`.
+    xy, error : (V, 2) float64
+        Coordinates that belong to `corners`, and bounds on their errors.
+    """
+
+    at: IntArray
+    offsets: IntArray
+    corners: IntArray
+    xy: FloatArray
+    error: FloatArray
+
+
+def closer(part: Partition, faces: IntArray) -> Closer | None:
+    """Some faces with corners closer to the exact ones.
+
+    None if there are no faces, or if the partition does not say how its vertices were made.
+    """
+    if not isinstance(part.vertex_exact, ExactVertices) or not len(faces):
+        return None
+    begin = part.face_offsets[faces].astype(np.int64)
+    offsets = np.append(0, np.cumsum(part.face_offsets[faces + 1] - begin))
+    at = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], np.diff(offsets))
+    vertices, corners = np.unique(part.face_vertices[at], return_inverse=True)
+    xy, error = closely.coordinates(part.vertex_exact.provenance, vertices)
+    known = part.vertex_error[vertices]
+    keep = ~(error < known)
+    xy[keep], error[keep] = part.vertex_xy[vertices][keep], known[keep]
+    return Closer(at, offsets.astype(np.int32), corners.astype(np.int32), xy, error)
 
 
 def smallest_and_largest(part: Partition) -> tuple[str, str]:

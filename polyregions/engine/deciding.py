@@ -1,21 +1,28 @@
-"""What float64 leaves open, decided in integers between the kernels."""
+"""What float64 leaves open, decided between the kernels.
+
+In double-double arithmetic, many at a time, where that suffices; in integers, one by one, where it
+does not. Only integers can prove a tie.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from polyregions.engine import kernels
+from polyregions.engine import closely, kernels
 from polyregions.engine.complex import Complex, indices
 from polyregions.engine.exactly import Provenance
+from polyregions.engine.maps import Window
 from polyregions.exact import Triple, dot, meet, rounded
 from polyregions.network import ByteArray, FloatArray, IntArray
 
 _BITS = 128
+# Bounds on coordinates that are a larger share of the domain's are loose.
+LOOSE = 2.0**-20
 
 BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 SignArray: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
@@ -26,12 +33,14 @@ class Tally:
     """How many decisions each arithmetic made."""
 
     float64: int = 0
+    double_double: int = 0
     integer: int = 0
 
-    def settle(self, n: int) -> None:
-        """Count `n` decisions, at first taken for float64's, as made in integers."""
-        self.integer += n
-        self.float64 -= n
+    def settle(self, *, double_double: int = 0, integer: int = 0) -> None:
+        """Count decisions, at first taken for float64's, as made in other arithmetics."""
+        self.double_double += double_double
+        self.integer += integer
+        self.float64 -= double_double + integer
 
 
 @dataclass
@@ -104,39 +113,67 @@ def decide_signs(
 ) -> BoolArray:
     """Find open signs, and tell which entries do cut their faces."""
     keep = np.ones(len(entries.line), dtype=np.bool_)
-    is_open = np.flatnonzero(status[entries.face, entries.line] == kernels.OPEN)
-    for i in is_open.tolist():
-        f, line = int(entries.face[i]), int(entries.line[i])
-        begin, end = old.face_start[f : f + 2].tolist()
-        at = int(entries.sign_start[f]) + (i - int(entries.start[f])) * (end - begin)
-        mine = entries.signs[at : at + end - begin]
-        open_sides = np.flatnonzero(mine == kernels.UNDECIDED).tolist()
-        row = made.row(level, f, line)
-        for s in open_sides:
-            h = int(old.half_edges[begin + s])
-            z = dot(row, made.vertex(int(old.ev[h >> 1, h & 1])))
-            mine[s] = (z > 0) - (z < 0)
-        tally.settle(len(open_sides))
-        above, below = bool((mine > 0).any()), bool((mine < 0).any())
-        if above and below:
-            status[f, line] = kernels.CROSSING
-        else:
-            keep[i] = False
-            status[f, line] = kernels.ABOVE if above else kernels.BELOW if below else kernels.ZERO
+    doubtful = np.flatnonzero(status[entries.face, entries.line] == kernels.OPEN)
+    face, line = entries.face[doubtful], entries.line[doubtful]
+    corners = old.face_start[face + 1] - old.face_start[face]
+    # All signs of doubtful entries, one entry after the other.
+    owner = np.repeat(np.arange(len(doubtful)), corners)
+    first = np.append(0, np.cumsum(corners[:-1]))
+    corner = np.arange(len(owner)) - first[owner]
+    at = (entries.sign_start[face] + (doubtful - entries.start[face]) * corners)[owner] + corner
+    is_open = entries.signs[at] == kernels.UNDECIDED
+    owner_of_open, place = owner[is_open], at[is_open]
+    half = old.half_edges[old.face_start[face[owner_of_open]] + corner[is_open]]
+    vertex = old.ev[half >> 1, half & 1]
+    entries.signs[place] = closely.signs(
+        made, level, face[owner_of_open], line[owner_of_open], vertex
+    )
+    ties = np.flatnonzero(entries.signs[place] == kernels.UNDECIDED)
+    for i in ties.tolist():
+        k = owner_of_open[i]
+        z = dot(made.row(level, int(face[k]), int(line[k])), made.vertex(int(vertex[i])))
+        entries.signs[place[i]] = (z > 0) - (z < 0)
+    tally.settle(double_double=len(place) - len(ties), integer=len(ties))
+    if len(doubtful):
+        above = np.maximum.reduceat(entries.signs[at], first) > 0
+        below = np.minimum.reduceat(entries.signs[at], first) < 0
+        cuts = above & below
+        keep[doubtful] = cuts
+        kinds = [kernels.CROSSING, kernels.ABOVE, kernels.BELOW]
+        status[face, line] = np.select([cuts, above, below], kinds, kernels.ZERO)
     return keep
 
 
 @dataclass
-class Segment:
-    """A stretch of a line between two vertices, in integers."""
+class Stretches:
+    """Stretches of lines between two vertices, on which items are.
 
-    line: Triple
-    ends: tuple[Triple, Triple]
-    row: Callable[[int], Triple]  # the line of an item
+    Attributes
+    ----------
+    made : Provenance
+    level : int
+        The layer that the items' lines belong to.
+    face, start, end : (lists,) int
+        For each stretch the face that the items' lines are of, and both vertices.
+    line : callable
+        Lines for numbers of stretches and, on each, an item.
+    own : callable
+        The line of a stretch, in integers.
+    """
+
+    made: Provenance
+    level: int
+    face: IntArray
+    start: IntArray
+    end: IntArray
+    line: Callable[[IntArray, IntArray], IntArray]
+    own: Callable[[int], Triple]
 
 
-def decide_orders(items: Items, segment: Callable[[int], Segment], tally: Tally) -> None:
+def decide_orders(items: Items, stretches: Stretches, tally: Tally) -> None:
     """Sort where intervals of t overlap, and mark what is equal."""
+    owners: list[int] = []
+    runs: list[tuple[int, int]] = []
     for e in np.flatnonzero(items.is_open).tolist():
         begin, end = items.start[e : e + 2].tolist()
         t, tau = items.t[begin:end], items.tau[begin:end] + 8 * kernels.U
@@ -148,19 +185,55 @@ def decide_orders(items: Items, segment: Callable[[int], Segment], tally: Tally)
         reach = np.maximum.accumulate(t + tau)
         fresh = np.concatenate([[True], t[1:] - tau[1:] > reach[:-1]])
         firsts = [*np.flatnonzero(fresh).tolist(), end - begin]
-        here = segment(e)
-        for i, j in pairwise(firsts):
-            if j - i > 1:
-                _decide_run(items, slice(begin + i, begin + j), here)
-                tally.settle(j - i)
+        long = [(begin + i, begin + j) for i, j in pairwise(firsts) if j - i > 1]
+        runs += long
+        owners += [e] * len(long)
+    if not runs:
+        return
+    lengths = [end - begin for begin, end in runs]
+    owner = np.repeat(owners, lengths)
+    line = stretches.line(owner, items.item[np.concatenate([np.arange(*run) for run in runs])])
+    t, low, error = closely.parameters(
+        stretches.made,
+        stretches.level,
+        stretches.face[owner],
+        line,
+        stretches.start[owner],
+        stretches.end[owner],
+    )
+    firsts = [0, *accumulate(lengths)]
+    for e, run, (i, j) in zip(owners, runs, pairwise(firsts), strict=True):
+        order = _order(t[i:j], low[i:j], error[i:j])
+        if order is None:
+            _decide_run(items, slice(*run), line[i:j], stretches, e)
+            tally.settle(integer=j - i)
+            continue
+        here = slice(*run)
+        items.item[here] = items.item[here][order]
+        items.t[here] = t[i:j][order]
+        items.tau[here] = 2 * kernels.U
+        tally.settle(double_double=j - i)
 
 
-def _decide_run(items: Items, run: slice, segment: Segment) -> None:
+def _order(t: FloatArray, low: FloatArray, error: FloatArray) -> IntArray | None:
+    """The order of parameters ``t + low``, or None where their errors leave it open."""
+    if not (error < kernels.U / 4).all():
+        return None
+    order = np.lexsort((low, t))
+    t, low, error = t[order], low[order], error[order]
+    # The rounded difference of t is off by no more than u of it, that of low by less than u**2.
+    gap = (t[1:] - t[:-1]) + (low[1:] - low[:-1])
+    least = (error[1:] + error[:-1]) * (1 + 8 * kernels.U) + 4 * kernels.U**2
+    return order if (gap * (1 - 8 * kernels.U) > least).all() else None
+
+
+def _decide_run(items: Items, run: slice, line: IntArray, stretches: Stretches, e: int) -> None:
     """Sort the items of a run, and give them the exact parameters, rounded once."""
-    p, q = segment.ends
-    rows = [segment.row(i) for i in items.item[run].tolist()]
+    made, face = stretches.made, int(stretches.face[e])
+    p, q = made.vertex(int(stretches.start[e])), made.vertex(int(stretches.end[e]))
+    rows = [made.row(stretches.level, face, i) for i in line.tolist()]
     # Lines through one point are what is most often left open.
-    common = meet(segment.line, rows[0])
+    common = meet(stretches.own(e), rows[0])
     if all(dot(row, common) == 0 for row in rows[1:]):
         items.t[run] = _Parameter(rows[0], p, q).rounded
         items.tied[run] = [False, *[True] * (len(rows) - 1)]
@@ -220,3 +293,20 @@ def round_exactly(vertices: Sequence[FloatArray], which: BoolArray, made: Proven
             vertices[axis + 2][v] = (
                 0.0 if n * w == numerator * d else 2 * kernels.U * abs(value) + kernels.TINY
             )
+
+
+def sharpen(vertices: Sequence[FloatArray], first: int, window: Window, made: Provenance) -> None:
+    """Work out anew, from vertex `first` on, where coordinates have loose bounds.
+
+    So no vertex hands on to later ones what near-parallel lines have cost it.
+    """
+    x, y, dx, dy = (part[first:] for part in vertices)
+    loose = dx > LOOSE * np.maximum(np.abs(x), window.x)
+    loose |= dy > LOOSE * np.maximum(np.abs(y), window.y)
+    (which,) = np.nonzero(loose)
+    if len(which):
+        xy, error = closely.coordinates(made, first + which)
+        for axis, (value, bound) in enumerate(((x, dx), (y, dy))):
+            better = error[:, axis] < bound[which]
+            value[which[better]] = xy[better, axis]
+            bound[which[better]] = error[better, axis]

@@ -70,7 +70,8 @@ class Provenance:
             _primitive(cross(ends[p], ends[q])) for p, q in tiling.edge_vertices.tolist()
         ]
         self._first_unit = [0, *accumulate(layer.n_units for layer in self.layers)]
-        self._line_start = list(accumulate(map(len, self.line_face), initial=self.n_sides))
+        # The first cut of each layer, and the number of all lines so far.
+        self.line_start = list(accumulate(map(len, self.line_face), initial=self.n_sides))
         self._rows: dict[tuple[int, int, int], Triple] = {}
         self._vertices: dict[int, Triple] = {}
         self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
@@ -93,7 +94,7 @@ class Provenance:
     @property
     def n_lines(self) -> int:
         """Sides and cuts so far."""
-        return self._line_start[-1]
+        return self.line_start[-1]
 
     @property
     def nbytes(self) -> int:
@@ -105,7 +106,7 @@ class Provenance:
         self.line_face.append(face)
         self.line_number.append(line)
         first = self.n_lines
-        self._line_start.append(first + len(face))
+        self.line_start.append(first + len(face))
         return first
 
     def renumber_vertices(self, number: IntArray) -> None:
@@ -117,7 +118,7 @@ class Provenance:
 
     def first_cut(self, level: int) -> int:
         """The number of a layer's first cut."""
-        first: int = self._line_start[level]
+        first: int = self.line_start[level]
         return first
 
     def finish(self, face_pattern: ByteArray) -> None:
@@ -161,8 +162,8 @@ class Provenance:
         """The line of a cut, or of a side of the domain or a seam."""
         if number < self.n_sides:
             return self._sides[number]
-        level = bisect_right(self._line_start, number) - 1
-        at = number - self._line_start[level]
+        level = bisect_right(self.line_start, number) - 1
+        at = number - self.line_start[level]
         return self.row(level, int(self.line_face[level][at]), int(self.line_number[level][at]))
 
     def vertex(self, v: int) -> Triple:
@@ -274,14 +275,18 @@ class Provenance:
             self._maps.move_to_end(key)
         return found
 
-    def _parent(self, level: int, face: int) -> tuple[int, ByteArray]:
-        """A face's parent before layer ``level - 1``, and its pieces of that layer."""
+    def behind(self, level: int, face: Any) -> tuple[Any, ByteArray]:
+        """The parents before layer ``level - 1`` of faces, and their pieces of that layer."""
         if self.face_pattern is None:
-            return int(self.parents[level - 1][face]), self.pieces[level - 1][face]
-        final = int(self.face_start[level][face]) if level < len(self.face_start) else face
-        parent = int(np.searchsorted(self.face_start[level - 1], final, side="right")) - 1
+            return self.parents[level - 1][face], self.pieces[level - 1][face]
+        final = self.face_start[level][face] if level < len(self.face_start) else face
+        parent = np.searchsorted(self.face_start[level - 1], final, side="right") - 1
         first, last = self._first_unit[level - 1 : level + 1]
         return parent, self.face_pattern[final, first:last]
+
+    def _parent(self, level: int, face: int) -> tuple[int, ByteArray]:
+        parent, pieces = self.behind(level, face)
+        return int(parent), pieces
 
 
 class ExactVertices(Sequence[Triple]):

@@ -10,6 +10,7 @@ of every face; see `polyregions.engine.program`.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -131,6 +132,23 @@ class Layer:
             n = self.width + 1
             product = fmpz_mat([[int(i == j) for j in range(n)] for i in range(n)])
         return product
+
+    @cached_property
+    def doubled(self) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """The exact matrix to about 32 digits: weights and biases, and what to add to each."""
+        if self.is_exact:
+            return self.weight, np.zeros_like(self.weight), self.bias, np.zeros_like(self.bias)
+        *rows, (*_, scale) = self.matrix.tolist()
+        exact = [[Fraction(int(v), int(scale)) for v in row] for row in rows]
+        high = np.array([[float(v) for v in row] for row in exact])
+        rest = (
+            (v - Fraction(float(h)) for v, h in zip(*both, strict=True))
+            for both in zip(exact, high, strict=True)
+        )
+        low = np.array([[float(v) for v in row] for row in rest])
+        parts = high[:, :-1], low[:, :-1], high[:, -1], low[:, -1]
+        weight, weight_low, bias, bias_low = map(np.ascontiguousarray, parts)
+        return weight, weight_low, bias, bias_low
 
     @cached_property
     def integers(self) -> IntegerSegment:

@@ -9,6 +9,7 @@ import numpy as np
 from polyregions.domain import Domain
 from polyregions.engine import kernels
 from polyregions.engine.complex import INDEX, Complex
+from polyregions.engine.deciding import sharpen
 from polyregions.engine.exactly import ExactVertices, Provenance
 from polyregions.engine.maps import Level, Maps, Window
 from polyregions.engine.pieces import affine_pieces
@@ -44,6 +45,8 @@ def finish(
         if faces is not None:
             maps = Maps(0, 0, maps.columns[faces], maps.eab, maps.ec)
             group = group[faces]
+    with watch.stage("coordinates"):
+        sharpen(complex_.vertices, 0, level.window, made)
     with watch.stage("labels"):
         pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
         made.finish(pattern)
@@ -75,7 +78,11 @@ def finish(
         face_affine_piece=_frozen(face_affine_piece),
         unit_layer=network.unit_layer,
         engine="exact",
-        decisions={"float64": watch.tally.float64, "integer": watch.tally.integer},
+        decisions={
+            "float64": watch.tally.float64,
+            "double-double": watch.tally.double_double,
+            "integer": watch.tally.integer,
+        },
         seconds=watch.seconds,
     )
 

@@ -18,11 +18,12 @@ from polyregions.engine.complex import INDEX, Complex, indices, longer, offsets
 from polyregions.engine.deciding import (
     Entries,
     Items,
-    Segment,
     SignArray,
+    Stretches,
     decide_orders,
     decide_signs,
     round_exactly,
+    sharpen,
 )
 from polyregions.engine.dissolve import dissolve
 from polyregions.engine.exactly import Provenance
@@ -178,17 +179,17 @@ def cross_edges(
     )  # fmt: skip
     watch.tally.float64 += len(items.t)
 
-    def edge(e: int) -> Segment:
-        p, q = old.ev[e].tolist()
-        f = int(old.ef[e, 0])
-        first = int(entries.start[f])
-        return Segment(
-            made.cut(int(old.edge_line[e])),
-            (made.vertex(p), made.vertex(q)),
-            lambda i: made.row(number, f, int(entries.line[first + i])),
-        )
-
-    decide_orders(items, edge, watch.tally)
+    left = old.ef[:, 0]
+    stretches = Stretches(
+        made,
+        number,
+        left,
+        old.ev[:, 0],
+        old.ev[:, 1],
+        line=lambda e, i: entries.line[entries.start[left[e]] + i],
+        own=lambda e: made.cut(int(old.edge_line[e])),
+    )
+    decide_orders(items, stretches, watch.tally)
     n_groups = indices(old.n_edges)
     per_edge(kernels.number_groups, items.start, items.tied, items.group, n_groups)
     group_start = offsets(n_groups)
@@ -202,6 +203,7 @@ def cross_edges(
         old.n_vertices, *vertices, made.vertex_lines, concurrent,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
+    sharpen(vertices, old.n_vertices, window, made)
     return Crossings(items, group_start, vertices, first_line)
 
 
@@ -266,15 +268,16 @@ def find_chords(
     )  # fmt: skip
     watch.tally.float64 += total
 
-    def chord(i: int) -> Segment:
-        f = int(entries.face[i])
-        return Segment(
-            made.row(number, f, int(entries.line[entry[i]])),
-            (made.vertex(int(va[i])), made.vertex(int(vb[i]))),
-            lambda j: made.row(number, f, int(entries.line[entry[j]])),
-        )
-
-    decide_orders(crossings, chord, watch.tally)
+    stretches = Stretches(
+        made,
+        number,
+        entries.face,
+        va,
+        vb,
+        line=lambda _, j: entries.line[entry[j]],
+        own=lambda i: made.row(number, int(entries.face[i]), int(entries.line[entry[i]])),
+    )
+    decide_orders(crossings, stretches, watch.tally)
     n_groups, new_of_chord = indices(2, n)
     watch.call(
         n, _EDGES, kernels.number_groups, crossings.start, crossings.tied, crossings.group, n_groups
@@ -354,6 +357,7 @@ def build(
         is_long=is_long,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
+    sharpen(vertices, old.n_vertices + n_on_edges, level.window, made)
     assert layer.switching is not None
     unit_pieces = layer.switching.unit_pieces(split.pieces)
     if layer.has_false_lines:
