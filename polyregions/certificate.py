@@ -170,8 +170,8 @@ class Certificate:
         return not self.failures
 
     def __str__(self) -> str:
-        decided = ", ".join(f"{count:,} in {how} numbers" for how, count in self.decisions.items())
-        lines = [f"engine {self.engine}; signs decided: {decided}"]
+        decided = ", ".join(f"{count:,} in {how}" for how, count in self.decisions.items())
+        lines = [f"engine {self.engine}; signs decided: {decided} numbers"]
         if self.seconds:
             times = (f"{stage} {seconds:.3g} s" for stage, seconds in self.seconds.items())
             lines.append(f"  {', '.join(times)}")
