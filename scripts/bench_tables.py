@@ -215,7 +215,8 @@ def conditions(report: Result) -> str:
     return (
         f"Measured{when} with {settings['threads']} threads on {machine['processor']} with "
         f"{machine['cores']} cores and {size(machine['memory'])} of memory, "
-        f"{machine['system']}, with a load average of {machine['load']:.1f} beforehand; "
+        f"{machine['system']}, with a load average of {machine['load']:.1f} beforehand, where the "
+        f"kernel takes {digits(machine['seconds_for_a_gigabyte'])} s to provide a GB of memory; "
         f"{libraries}; polyregions {versions['polyregions']}{commit}. "
         f"Times are medians of {settings['repetitions']} repetitions (of 3 or more where one "
         f"takes long), ranges in brackets.{quick}"
@@ -280,9 +281,19 @@ def folded(done: Mapping[str, Result]) -> str:
     parts = [table(head, rows)]
     if {"folded", "folded-part"} <= done.keys():
         large, small = done["folded"], done["folded-part"]
+        user, both = (
+            [
+                sum(median(found["processor"][k]) for k in kinds) / found["regions"]
+                for found in (large, small)
+            ]
+            for kinds in (("user",), ("user", "system"))
+        )
         parts.append(
             f"With {digits(large['regions'] / small['regions'])} times as many regions of the same "
-            f"network, each takes {digits(per_region(large) / per_region(small))} times as long."
+            f"network, each takes {digits(per_region(large) / per_region(small))} times as long. "
+            f"The processors' own work is {digits(user[0] / user[1])} times as much for each; with "
+            f"the kernel's, which is {digits(median(large['processor']['system']))} s and goes to "
+            f"provide memory, {digits(both[0] / both[1])} times."
         )
     return "\n\n".join(parts)
 

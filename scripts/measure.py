@@ -15,9 +15,10 @@ import os
 import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from resource import RUSAGE_SELF, getrusage
 from time import perf_counter
 from typing import Any
 
@@ -128,11 +129,44 @@ def memory_peak() -> int:
     """
     peak = _status("VmHWM")
     if peak is None:
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        peak = getrusage(RUSAGE_SELF).ru_maxrss
         peak *= 1 if sys.platform == "darwin" else 1024
     return peak
+
+
+@dataclass
+class Processor:
+    """What processors were busy with during some actions: their own work, and the kernel's.
+
+    Attributes
+    ----------
+    user, system : list of float
+        Seconds of all threads together, action by action. Of the kernel's time most goes to
+        provide memory that the process had not had yet.
+    """
+
+    user: list[float] = field(default_factory=list)
+    system: list[float] = field(default_factory=list)
+
+    def watch(self, action: Action) -> Action:
+        """The action, with an eye on the processors."""
+
+        def watched() -> Any:
+            before = getrusage(RUSAGE_SELF)
+            result = action()
+            after = getrusage(RUSAGE_SELF)
+            self.user.append(after.ru_utime - before.ru_utime)
+            self.system.append(after.ru_stime - before.ru_stime)
+            return result
+
+        return watched
+
+
+def seconds_to_provide(n_bytes: int) -> float:
+    """Time of the kernel for memory that is written to for the first time."""
+    before = getrusage(RUSAGE_SELF)
+    np.ones(n_bytes // 8)
+    return getrusage(RUSAGE_SELF).ru_stime - before.ru_stime
 
 
 def memory_of(action: Action) -> Result:
@@ -210,19 +244,20 @@ def time_partition(workload: Workload, settings: Settings) -> Result:
     del part
     passes = forward_passes(layers, points)
     stages: list[Mapping[str, float]] = []
+    processor = Processor()
 
     def look(result: Any) -> None:
         if isinstance(result, pr.Partition):
             stages.append(result.seconds)
 
-    seconds, *forward = repeat(
-        settings, lambda: partition_of(net, network, settings), *passes.values(), look=look
-    )
+    subdivide = processor.watch(lambda: partition_of(net, network, settings))
+    seconds, *forward = repeat(settings, subdivide, *passes.values(), look=look)
     typical = sorted(range(len(seconds)), key=seconds.__getitem__)[len(seconds) // 2]
     return {
         **found,
         "first": first,
         "seconds": seconds,
+        "processor": {"user": processor.user, "system": processor.system},
         "stages": dict(stages[typical]),
         "forward": dict(zip(passes, forward, strict=True)),
     }
@@ -507,6 +542,7 @@ def environment(workload: Workload | None, settings: Settings) -> Result:
             "memory": memory,
             "system": f"{platform.system()} {platform.release()} {platform.machine()}",
             "load": os.getloadavg()[0],
+            "seconds_for_a_gigabyte": seconds_to_provide(10**9),
         },
         "versions": {
             "polyregions": polyregions.__version__,
