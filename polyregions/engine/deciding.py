@@ -100,9 +100,17 @@ class Items:
 
 
 def decide_signs(
-    old: Complex, level: int, made: Provenance, tally: Tally, entries: Entries, status: ByteArray
+    old: Complex,
+    row_of: Callable[[int, int], Triple],
+    made: Provenance,
+    tally: Tally,
+    entries: Entries,
+    status: ByteArray,
 ) -> BoolArray:
-    """Find open signs, and tell which entries do cut their faces."""
+    """Find open signs, and tell which entries do cut their faces.
+
+    `row_of` gives the exact function of a line on a face.
+    """
     keep = np.ones(len(entries.line), dtype=np.bool_)
     is_open = np.flatnonzero(status[entries.face, entries.line] == kernels.OPEN)
     for i in is_open.tolist():
@@ -111,7 +119,7 @@ def decide_signs(
         at = int(entries.sign_start[f]) + (i - int(entries.start[f])) * (end - begin)
         mine = entries.signs[at : at + end - begin]
         open_sides = np.flatnonzero(mine == kernels.UNDECIDED).tolist()
-        row = made.row(level, f, line)
+        row = row_of(f, line)
         for s in open_sides:
             h = int(old.half_edges[begin + s])
             z = dot(row, made.vertex(int(old.ev[h >> 1, h & 1])))

@@ -19,6 +19,7 @@ import numpy as np
 from flint import fmpz_mat
 
 from polyregions.domain import Domain
+from polyregions.engine.complex import INDEX
 from polyregions.engine.layers import Layer
 from polyregions.exact import Triple, cross, meet, point
 from polyregions.network import ByteArray, IntArray, Network
@@ -100,13 +101,46 @@ class Provenance:
         lists = (self.line_face, self.line_number, self.face_start, self.parents, self.pieces)
         return self.vertex_lines.nbytes + sum(a.nbytes for arrays in lists for a in arrays)
 
-    def add_cuts(self, face: IntArray, line: IntArray) -> int:
-        """Record the cuts of the next layer; returns the number of the first."""
-        self.line_face.append(face)
-        self.line_number.append(line)
+    def add_cuts(self, level: int, face: IntArray, line: IntArray) -> int:
+        """Record more cuts, of the last layer or the next; returns the number of the first."""
         first = self.n_lines
-        self._line_start.append(first + len(face))
+        if level == len(self.line_face):
+            self.line_face.append(face)
+            self.line_number.append(line)
+            self._line_start.append(first + len(face))
+        else:
+            self.line_face[level] = np.concatenate([self.line_face[level], face])
+            self.line_number[level] = np.concatenate([self.line_number[level], line])
+            self._line_start[-1] = first + len(face)
         return first
+
+    def sort_cuts(self, level: int, edge_line: IntArray) -> tuple[IntArray, IntArray]:
+        """Put the cuts of the last layer in the order of their faces and lines, each once.
+
+        Cuts that no edge is part of, and no vertex is on, are forgotten.
+
+        Returns
+        -------
+        (E,) int32
+            The cuts or sides that edges are part of, which were `edge_line`, by their new numbers.
+        (cuts,) int64
+            For every cut that is left one that it was before, counted from the layer's first.
+        """
+        first = self.first_cut(level)
+        face, line = self.line_face[level], self.line_number[level]
+        is_used = np.zeros(self.n_lines, dtype=np.bool_)
+        is_used[edge_line] = True
+        is_used[self.vertex_lines] = True
+        used = np.flatnonzero(is_used[first:])
+        key = face[used] * np.int64(max(1, self.layers[level].n_lines)) + line[used]
+        _, chosen, place = np.unique(key, return_index=True, return_inverse=True)
+        kept = used[chosen]
+        number = np.arange(self.n_lines, dtype=INDEX)
+        number[first + used] = first + place
+        self.line_face[level], self.line_number[level] = face[kept], line[kept]
+        self._line_start[-1] = first + len(kept)
+        self.vertex_lines = number[self.vertex_lines]
+        return number[edge_line], kept
 
     def renumber_vertices(self, number: IntArray) -> None:
         """Give vertices new numbers, in the same order, and forget those that have -1."""

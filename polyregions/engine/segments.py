@@ -105,10 +105,6 @@ class Switching(ABC):
     has_false_lines = False
 
     @abstractmethod
-    def unit_pieces(self, pieces: ByteArray) -> ByteArray:
-        """(F, n_units) pieces of units from how many of its lines each value is above, (F, n)."""
-
-    @abstractmethod
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         """(F, n) pieces of all values of the state from those of units, (F, n_units)."""
 
@@ -136,6 +132,7 @@ class Elementwise(Switching):
         self._breakpoints = activation.breakpoints
 
     def unit_pieces(self, pieces: ByteArray) -> ByteArray:
+        """(F, n_units) pieces of units from how many of its lines each value is above, (F, n)."""
         if pieces.shape[1] == self.n_units:
             return pieces
         return np.ascontiguousarray(pieces[:, : self.n_units])
@@ -158,6 +155,16 @@ class Selection(Switching):
     differences of every two of its members, and then what is carried on. Behind the layer only
     the largest member of each unit is left of the members, so that their sum is the unit's value,
     and nothing of the differences.
+
+    Attributes
+    ----------
+    n_members : int
+        Of all units.
+    n_members_of, first_pair_of : (n_units,) int64
+        How many members each unit has, and the number of its first pair. Its pairs are in the
+        order of their first members, and then of their second.
+    place_of_member : (n_members,) int64
+        The place of each member in its unit.
     """
 
     has_false_lines = True
@@ -170,7 +177,11 @@ class Selection(Switching):
         self._number = (
             np.where(self._is_member, np.cumsum(self._is_member).reshape(-1, self._most), 0) - 1
         )
-        self.n_members = int(self._is_member.sum())
+        self.n_members_of = self._is_member.sum(axis=1)
+        self.n_members = int(self.n_members_of.sum())
+        n_pairs_of = self.n_members_of * (self.n_members_of - 1) // 2
+        self.first_pair_of = np.cumsum(n_pairs_of) - n_pairs_of
+        self.place_of_member = np.nonzero(self._is_member)[1]
         first, second = np.triu_indices(self._most, k=1)
         unit, pair = np.nonzero(self._is_member[:, second])
         self._unit, self._first, self._second = unit, first[pair], second[pair]
@@ -199,16 +210,6 @@ class Selection(Switching):
         index = np.ascontiguousarray(self._number.T).ravel()
         blocks = segment.add(Gather(index, self.n_members, "members"), members)
         return segment.add(Sum(np.ones(self._most), self.n_units), blocks)
-
-    def unit_pieces(self, pieces: ByteArray) -> ByteArray:
-        # The second of a pair is larger where the difference is above zero; else the first is
-        # as large. The largest of all wins against all others.
-        above = pieces[:, self.line_value] > 0
-        wins = np.zeros((len(pieces), self.n_units * self._most), dtype=np.int16)
-        for place, won in ((self._second, above), (self._first, ~above)):
-            np.add.at(wins.T, self._unit * self._most + place, won.T)
-        wins = wins.reshape(len(pieces), self.n_units, self._most)
-        return wins.argmax(axis=2).astype(np.uint8)
 
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         state = np.zeros((len(pieces), len(self.slopes)), dtype=np.uint8)
