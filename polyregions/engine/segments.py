@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from polyregions.network import (
     Sum,
     Units,
 )
+
+BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass
@@ -109,6 +111,10 @@ class Switching(ABC):
         """(F, n) pieces of all values of the state from those of units, (F, n_units)."""
 
     @abstractmethod
+    def units_of(self, values: BoolArray) -> BoolArray:
+        """(F, n_units) the units that some of the values of the state behind belong to, (F, n)."""
+
+    @abstractmethod
     def line_sides(
         self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
     ) -> np.ndarray[Any, np.dtype[np.int8]]:
@@ -140,6 +146,9 @@ class Elementwise(Switching):
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         n_carried = len(self.slopes) - self.n_units
         return np.pad(pieces, ((0, 0), (0, n_carried))) if n_carried else pieces
+
+    def units_of(self, values: BoolArray) -> BoolArray:
+        return values[:, : self.n_units]
 
     def line_sides(
         self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
@@ -216,6 +225,11 @@ class Selection(Switching):
         chosen = self._number[np.arange(self.n_units), pieces]
         np.put_along_axis(state, chosen, 1, axis=1)
         return state
+
+    def units_of(self, values: BoolArray) -> BoolArray:
+        # Behind the layer nothing takes a difference, and a unit's value takes all its members.
+        first = np.cumsum(self.n_members_of) - self.n_members_of
+        return values[:, first]
 
     def line_sides(
         self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
