@@ -22,7 +22,7 @@ from polyregions.engine.exactly import Provenance
 from polyregions.engine.kernels import kernel
 from polyregions.engine.layers import Layer
 from polyregions.engine.maps import Level, Maps, Split
-from polyregions.engine.segments import Segment, Selection
+from polyregions.engine.segments import Elementwise, Segment, Selection
 from polyregions.engine.splitting import classify, cross_edges, cut_faces, find_chords, settle_signs
 from polyregions.engine.watch import Watch
 from polyregions.network import ByteArray, FloatArray, IntArray
@@ -78,6 +78,36 @@ def draw(n_members: IntArray) -> list[Games]:
     return rounds
 
 
+@dataclass
+class Known:
+    """What is known of members that are values of the activation layer before.
+
+    Attributes
+    ----------
+    unit : (members,) int64
+        The unit whose value each member is; -1 if it is none.
+    reach : (units, K + 1, 2) int64
+        Between which values units are on each of their pieces, see `Elementwise.reach`.
+    pieces : (F, units) uint8
+        The pieces of the units on each face before the layer of maxima.
+    """
+
+    unit: IntArray
+    reach: IntArray
+    pieces: ByteArray
+
+
+def _known(switching: Selection, number: int, made: Provenance, n_faces: int) -> Known:
+    before = made.layers[number - 1].switching if number else None
+    unit = switching.taken_from
+    if isinstance(before, Elementwise):
+        unit = np.where(unit < before.n_units, unit, -1)
+        if (unit >= 0).any():
+            return Known(unit, before.reach, made.pieces[number - 1])
+    none = np.full(len(unit), -1)
+    return Known(none, np.zeros((0, 1, 2), np.int64), np.zeros((n_faces, 0), np.uint8))
+
+
 class Round(Level):
     """The faces before a round, and the differences of those who play.
 
@@ -90,9 +120,12 @@ class Round(Level):
         The face before the layer that each face is part of.
     best : (F, places) uint8
         The members of their units that are still in.
+    known : Known
     """
 
-    def __init__(self, before: Level, games: Games, origin: IntArray, best: ByteArray) -> None:
+    def __init__(
+        self, before: Level, games: Games, origin: IntArray, best: ByteArray, known: Known
+    ) -> None:
         switching = before.layer.switching
         assert isinstance(switching, Selection)
         self.layer, self.window = _layer(len(games.unit)), before.window
@@ -101,11 +134,13 @@ class Round(Level):
         self.group = np.arange(self.n_faces, dtype=INDEX)
         self.item_child = np.arange(self.n_faces + 1, dtype=INDEX)
         self.item_parent = origin
-        self._best = best
+        self._best, self._known = best, known
         self._games = games
         self._n_members = switching.n_members_of[games.unit]
         self._first_pair = switching.first_pair_of[games.unit]
         self._first_value = switching.n_members
+        counts = switching.n_members_of
+        self._first_member = (np.cumsum(counts) - counts)[games.unit]
 
     def original(self, face: Any, line: Any) -> tuple[Any, Any]:
         games = self._games
@@ -128,6 +163,7 @@ class Round(Level):
             self.item_parent[begin:end], self._best[begin:end], self._games.left,
             self._games.right, self._first_pair, self._n_members, self._first_value,
             prev.first_face, self.before.group, prev.first_group, prev.columns, prev.eab, prev.ec,
+            self._first_member, self._known.unit, self._known.reach, self._known.pieces,
             maps.columns, maps.eab, maps.ec,
         )  # fmt: skip
         return maps
@@ -179,10 +215,11 @@ def split_by_maxima(
     rows = [np.empty((0, 5))]
     made.add_cuts(number, indices(0), indices(0))
     new = old
+    of_units = _known(switching, number, made, old.n_faces)
     rounds = draw(switching.n_members_of)
     for k, games in enumerate(rounds):
         watch.part = k, len(rounds)
-        here = Round(level, games, origin, best)
+        here = Round(level, games, origin, best, of_units)
         with stage("maps and signs"):
             known = classify(new, here, watch)
             entries = settle_signs(new, here, number, known, made, watch)
@@ -260,14 +297,29 @@ _number_of_pair = kernel(number_of_pair)
 @kernel
 def gather(
     origin, best, left, right, first_pair, n_members, first_value, first_face, group, first_group,
-    prev_columns, prev_eab, prev_ec, columns, eab, ec,
+    prev_columns, prev_eab, prev_ec, first_member, unit, reach, pieces, columns, eab, ec,
 ):  # fmt: skip
-    """The differences of those who play, and the bounds on their errors."""
+    """The differences of those who play, and the bounds on their errors.
+
+    Where the pieces of two units of the layer before say which is larger inside the face, a
+    number of the same sign takes the place of the difference.
+    """
     for f in range(len(origin)):
         p = origin[f] - first_face
         g = group[origin[f]] - first_group
         for k in range(len(left)):
             i, j = np.int64(best[f, left[k]]), np.int64(best[f, right[k]])
+            first, second = unit[first_member[k] + i], unit[first_member[k] + j]
+            if first >= 0 and second >= 0:
+                x, y = pieces[origin[f], first], pieces[origin[f], second]
+                second_wins = reach[first, x, 1] < reach[second, y, 0]
+                # No larger, whether or not the ends are reached.
+                first_wins = (reach[second, y, 1] + 1) >> 1 <= reach[first, x, 0] >> 1
+                if first_wins or second_wins:
+                    columns[f, 0, k] = columns[f, 1, k] = 0.0
+                    columns[f, 2, k] = 1.0 if second_wins else -1.0
+                    eab[f, k] = ec[f, k] = 0.0
+                    continue
             value = first_value + _number_of_pair(first_pair[k], n_members[k], i, j)
             for axis in range(3):
                 columns[f, axis, k] = prev_columns[p, axis, value]

@@ -10,7 +10,11 @@ state holds their differences too.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -69,6 +73,18 @@ class Segment:
     @property
     def n_outputs(self) -> int:
         return sum(self.widths[value] for value in self.outputs)
+
+    def taken_from(self, values: Sequence[int]) -> IntArray:
+        """Which value of the state before each of some joined values is; -1 if it is none."""
+        starts = np.cumsum([0, *self.blocks])
+        found = [np.arange(starts[v], starts[v + 1]) for v in range(len(self.blocks))]
+        for step, sources in self.steps:
+            taken = np.full(step.n_outputs, -1)
+            if isinstance(step, Gather):
+                some = step.index >= 0
+                taken[some] = np.concatenate([found[v] for v in sources])[step.index[some]]
+            found.append(taken)
+        return np.concatenate([found[v] for v in values])
 
     @property
     def chain(self) -> tuple[AffineStep, ...] | None:
@@ -137,6 +153,31 @@ class Elementwise(Switching):
         self.line_breakpoint = np.ascontiguousarray(activation.breakpoints[unit, number])
         self._breakpoints = activation.breakpoints
 
+    @cached_property
+    def reach(self) -> IntArray:
+        """(n_units, K + 1, 2) between which values the units are on each of their pieces.
+
+        Values are told by even numbers in their order. One is added to a lower end that is not
+        reached inside any face, and subtracted from such an upper end.
+        """
+        n, k = self._breakpoints.shape
+        tables = [t[:n] for t in (self.slopes, self.intercepts)]
+        distinct, which = np.unique(
+            np.column_stack([*tables, self._breakpoints]), axis=0, return_inverse=True
+        )
+        ends: list[list[tuple[Fraction | float, int]]] = []
+        for row in distinct.tolist():
+            breakpoints = [-np.inf, *row[2 * k + 2 :], np.inf]
+            for slope, intercept, bounds in zip(
+                row[: k + 1], row[k + 1 : 2 * k + 2], pairwise(breakpoints), strict=True
+            ):
+                low, high = (_value(slope, intercept, z) for z in bounds)
+                # A value is above the lower breakpoint, and may be the upper one on a face.
+                ends.append([(low, slope > 0), (high, 0)] if slope >= 0 else [(high, 0), (low, -1)])
+        order = {end: 2 * i for i, end in enumerate(sorted({e for pair in ends for e, _ in pair}))}
+        table = np.array([[order[end] + odd for end, odd in pair] for pair in ends], dtype=np.int64)
+        return table.reshape(-1, k + 1, 2)[which.ravel()]
+
     def unit_pieces(self, pieces: ByteArray) -> ByteArray:
         """(F, n_units) pieces of units from how many of its lines each value is above, (F, n)."""
         if pieces.shape[1] == self.n_units:
@@ -157,6 +198,14 @@ class Elementwise(Switching):
         return np.where(pieces[:, value] > below, 1, -1).astype(np.int8)
 
 
+def _value(slope: float, intercept: float, z: float) -> Fraction | float:
+    if slope == 0:
+        return Fraction(intercept)
+    if np.isinf(z):
+        return z if slope > 0 else -z
+    return Fraction(slope) * Fraction(z) + Fraction(intercept)
+
+
 class Selection(Switching):
     """Units that take the largest of several values.
 
@@ -174,6 +223,8 @@ class Selection(Switching):
         order of their first members, and then of their second.
     place_of_member : (n_members,) int64
         The place of each member in its unit.
+    taken_from : (n_members,) int64
+        The value of the state behind the layer before that each member is; -1 if it is none.
     """
 
     has_false_lines = True
@@ -207,6 +258,7 @@ class Selection(Switching):
         """Make the part of the state that belongs to the units."""
         width = sum(segment.widths[v] for v in values)
         place = members[self._is_member]
+        self.taken_from = segment.taken_from(values)[place]
         state = [segment.add(Gather(place, width, "members"), *values)]
         if len(self._unit):
             pairs = members[self._unit, self._second], members[self._unit, self._first]
