@@ -365,9 +365,8 @@ def test_integer_segments_of_joins_are_exact() -> None:
     integers = IntegerSegment(segment)
     state_scale = 3 * 2**11
     given = {0: (5, -7, 11), 1: (2, 3, -13)}
-    rows = integers.rows(
-        range(6), lambda wanted: {i: given[i] for i in sorted(wanted)}, state_scale
-    )
+    plan = integers.plan(range(6))
+    rows = integers.rows(plan, {i: given[i] for i in plan.state}, state_scale)
     scale = integers.one * state_scale
     inputs = [[Fraction(v, state_scale) for v in given[i]] for i in (0, 1)]
     # Affine in the state: evaluate at its three columns.
@@ -384,17 +383,11 @@ def test_integer_segments_work_out_only_what_is_needed() -> None:
     x = net.conv(1, net.add(Gather(np.arange(2).repeat(50), 2), 0), (100,), 3)
     net.conv(1, x, (98,), 3)
     (segment,), _ = cut(net.network())
-    asked: list[int] = []
-
-    def state(wanted: list[int]) -> dict:
-        asked.extend(wanted)
-        return dict.fromkeys(wanted, (1, 2, 3))
-
     integers = IntegerSegment(segment)
     for at, expected in ((0, [0]), (47, [0, 1]), (95, [1])):
-        asked.clear()
-        assert set(integers.rows([at], state, 1)) == {at}
-        assert asked == expected
+        plan = integers.plan([at])
+        assert plan.state == expected
+        assert set(integers.rows(plan, dict.fromkeys(expected, (1, 2, 3)), 1)) == {at}
 
 
 @pytest.mark.parametrize("exponent", [-1074, -1022, -600, -53, -1, 0, 1, 52, 971])
