@@ -22,6 +22,7 @@ from polyregions.engine.kernels import TINY, U
 from polyregions.engine.layers import compile_layers
 from polyregions.engine.maps import Level
 from polyregions.engine.program import Bounded, Bounds, IntegerSegment, _denominator, _times
+from polyregions.engine.rounds import advance, draw, number_of_pair
 from polyregions.engine.segments import Elementwise, Selection, cut
 from polyregions.network import (
     Activation,
@@ -364,9 +365,8 @@ def test_integer_segments_of_joins_are_exact() -> None:
     integers = IntegerSegment(segment)
     state_scale = 3 * 2**11
     given = {0: (5, -7, 11), 1: (2, 3, -13)}
-    rows = integers.rows(
-        range(6), lambda wanted: {i: given[i] for i in sorted(wanted)}, state_scale
-    )
+    plan = integers.plan(range(6))
+    rows = integers.rows(plan, {i: given[i] for i in plan.state}, state_scale)
     scale = integers.one * state_scale
     inputs = [[Fraction(v, state_scale) for v in given[i]] for i in (0, 1)]
     # Affine in the state: evaluate at its three columns.
@@ -383,17 +383,11 @@ def test_integer_segments_work_out_only_what_is_needed() -> None:
     x = net.conv(1, net.add(Gather(np.arange(2).repeat(50), 2), 0), (100,), 3)
     net.conv(1, x, (98,), 3)
     (segment,), _ = cut(net.network())
-    asked: list[int] = []
-
-    def state(wanted: list[int]) -> dict:
-        asked.extend(wanted)
-        return dict.fromkeys(wanted, (1, 2, 3))
-
     integers = IntegerSegment(segment)
     for at, expected in ((0, [0]), (47, [0, 1]), (95, [1])):
-        asked.clear()
-        assert set(integers.rows([at], state, 1)) == {at}
-        assert asked == expected
+        plan = integers.plan([at])
+        assert plan.state == expected
+        assert set(integers.rows(plan, dict.fromkeys(expected, (1, 2, 3)), 1)) == {at}
 
 
 @pytest.mark.parametrize("exponent", [-1074, -1022, -600, -53, -1, 0, 1, 52, 971])
@@ -431,9 +425,18 @@ def test_the_largest_follows_from_differences_of_pairs() -> None:
             segment, Bounded(np.tile(values, (1, 3, 1)), np.zeros((1, 2, 4)))
         ).columns[0, 2]  # fmt: skip
         assert before[:10].tolist() == [values[m] for row in members for m in row if m >= 0]
-        pieces = np.zeros((1, len(selection.slopes)), dtype=np.uint8)
-        pieces[0, : len(before)][selection.line_value] = before[selection.line_value] > 0
-        found = selection.unit_pieces(pieces)
+        found = selection.place_of_member.astype(np.uint8)[None]
+        for games in draw(selection.n_members_of):
+            best, unit = found.astype(int)[0], games.unit
+            i, j = best[games.left], best[games.right]
+            pair = number_of_pair(selection.first_pair_of[unit], selection.n_members_of[unit], i, j)
+            above = (before[selection.line_value][pair] > 0).astype(np.uint8)[None]
+            same = np.zeros(1, dtype=np.int32)
+            after = np.empty((1, len(games.next_left)), dtype=np.uint8)
+            advance(
+                0, 1, same, above, found, games.next_left, games.next_right, games.next_game, after
+            )
+            found = after
         assert found[0].tolist() == maximum.piece(values).tolist()
         # Behind the layer, the sum of what is left of each unit's members is its value.
         chosen = selection.state_pieces(found)[0, :10]

@@ -22,7 +22,7 @@ from test_engine import arrays_of
 from test_graph_networks import DOMAIN, KINDS, WEIGHTS, Net, built
 
 import polyregions as pr
-from polyregions.engine.exactly import ExactVertices, Provenance
+from polyregions.engine.exactly import ExactVertices
 from polyregions.formats import arrays, provenance
 from polyregions.network import (
     Activation,
@@ -521,15 +521,6 @@ def test_wide_scales_of_other_networks_are_kept(
                 part.save(tmp_path / "b.npz")
     part = pr.partition(Network((first, narrow, wide, relu(9), last), 2), (-1, 1))
     part.save(tmp_path / "b.npz")  # a product of 9 by 2
-
-
-def test_too_deep_a_network_is_refused(saved: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def vertex(self: Provenance, v: int) -> object:
-        raise RecursionError
-
-    monkeypatch.setattr(Provenance, "vertex", vertex)
-    with pytest.raises(pr.FormatError, match="too deep"):
-        pr.load(saved)
 
 
 # -- copies and exports ------------------------------------------------------------------------

@@ -8,12 +8,16 @@ import numpy as np
 import pytest
 from networks import folding, random_layers, stack
 from test_engine import arrays_of, assert_agrees
+from test_graph_networks import built
 
 from polyregions.domain import as_domain
 from polyregions.engine import pieces, subdivide
 from polyregions.engine.crew import Crew
+from polyregions.engine.layers import compile_layers
 from polyregions.engine.watch import Watch
+from polyregions.network import Network
 from polyregions.progress import Reporter
+from polyregions.reference import subdivide as subdivide_rational
 
 if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":  # then NumPy warns where kernels overflow
     pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -114,3 +118,29 @@ def test_buckets_and_threads_do_not_change_a_byte(
         monkeypatch.setattr(pieces, "_RUNS", 1)
         part = subdivide(network, domain, max_regions=10**5, threads=threads)
         assert arrays_of(part) == whole
+
+
+def what_counts(network: Network, pattern: np.ndarray) -> list[bytes]:
+    return [row.tobytes() for row in pieces._what_counts(pattern, compile_layers(network))]
+
+
+@pytest.mark.parametrize("weights", ["normal", "ternary", "zero_bias"])
+@pytest.mark.parametrize(
+    "name",
+    ["residual blocks", "convolution of a picture", "pool of a pool", "windows that overlap",
+     "maximum of activations", "input skips everything", "leaky and clamped"],
+)  # fmt: skip
+def test_what_does_not_count_does_not_change_a_map(
+    name: str, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        network = built(name, seed, weights)
+        part = subdivide_rational(network, as_domain((-2, 2)), max_regions=10**4)
+        rows = what_counts(network, part.face_pattern)
+        pairs = set(zip(rows, part.face_affine_piece.tolist(), strict=True))
+        assert len(pairs) == len(set(rows)), "one row, two maps"
+        if weights == "normal":  # then only what does not count can make maps equal
+            assert len(pairs) == len(set(part.face_affine_piece.tolist())), "one map, two rows"
+        monkeypatch.setattr(pieces, "_VALUES", 1)
+        assert what_counts(network, part.face_pattern) == rows
+        monkeypatch.undo()

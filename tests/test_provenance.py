@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ import polyregions as pr
 from polyregions import network
 from polyregions.engine.exactly import ExactVertices, Provenance
 from polyregions.formats import arrays, provenance
+from polyregions.network import Affine, Sum, relu
 
 
 def scaled(seed: int) -> pr.Network:
@@ -314,3 +317,44 @@ def test_too_wide_a_scale_is_refused(saved: Path, tmp_path: Path) -> None:
     arrays.write(tmp_path / "b.npz", contents | wide)
     with pytest.raises(pr.FormatError, match="makes a matrix of 160,000,000,000 entries"):
         pr.load(tmp_path / "b.npz")
+
+
+DEPTH = 600  # layers; Python allows 1000 calls inside each other
+
+
+def deep_residual() -> tuple[pr.Network, Fraction]:
+    """Units that all take the sum of two values, and add to one what they take from the other."""
+    steps: list = [Affine(np.eye(2), np.zeros(2))]
+    sources: list[tuple[int, ...]] = [(0,)]
+    x = 1
+    for layer in range(DEPTH):
+        bias = 8.0 if layer + 1 < DEPTH else -1 / 3
+        steps += [
+            Affine(np.ones((1, 2)), np.array([bias])), relu(1),
+            Affine(np.array([[0.25], [-0.25]]), np.zeros(2)), Sum(np.ones(2), 2),
+        ]  # fmt: skip
+        n = len(steps)
+        sources += [(x,), (n - 3,), (n - 2,), (x, n - 1)]
+        x = n
+    return pr.Network(tuple(steps), 2, sources=tuple(sources)), Fraction(1 / 3)
+
+
+def deep_chain() -> tuple[pr.Network, Fraction]:
+    """Units one after the other, of which the last one switches."""
+    steps: list = [Affine(np.ones((1, 2)), np.array([8.0])), relu(1)]
+    for layer in range(DEPTH - 2):
+        weight, bias = ((0.5, 4.0), (2.0, -8.0))[layer % 2]  # towards 8, and back
+        steps += [Affine(np.array([[weight]]), np.array([bias])), relu(1)]
+    steps += [Affine(np.array([[-1.0]]), np.array([8.3])), relu(1)]
+    return pr.Network(tuple(steps), 2), Fraction(8.3) - 8
+
+
+@pytest.mark.parametrize("build", [deep_residual, deep_chain])
+def test_networks_may_be_deeper_than_calls(build: Callable) -> None:
+    network, total = build()
+    part = pr.partition(network, (-1, 1))
+    ends = {(Fraction(1), total - 1), (total - 1, Fraction(1))}
+    corners = {(Fraction(i), Fraction(j)) for i in (-1, 1) for j in (-1, 1)}
+    for mine in (part, pickle.loads(pickle.dumps(part))):  # with what was worked out, and without
+        assert mine.n_faces == 2
+        assert {mine.exact_vertex(v) for v in range(mine.n_vertices)} == ends | corners

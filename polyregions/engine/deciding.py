@@ -24,6 +24,8 @@ _BITS = 128
 # Bounds on coordinates that are a larger share of the domain's are loose.
 LOOSE = 2.0**-20
 
+# Faces and lines as a layer counts them, for those of one of its rounds.
+Original: TypeAlias = Callable[[IntArray, IntArray], tuple[IntArray, IntArray]]
 BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 SignArray: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
 
@@ -109,7 +111,13 @@ class Items:
 
 
 def decide_signs(
-    old: Complex, level: int, made: Provenance, tally: Tally, entries: Entries, status: ByteArray
+    old: Complex,
+    level: int,
+    original: Original,
+    made: Provenance,
+    tally: Tally,
+    entries: Entries,
+    status: ByteArray,
 ) -> BoolArray:
     """Find open signs, and tell which entries do cut their faces."""
     keep = np.ones(len(entries.line), dtype=np.bool_)
@@ -125,13 +133,14 @@ def decide_signs(
     owner_of_open, place = owner[is_open], at[is_open]
     half = old.half_edges[old.face_start[face[owner_of_open]] + corner[is_open]]
     vertex = old.ev[half >> 1, half & 1]
+    faces, lines = original(face, line)
     entries.signs[place] = closely.signs(
-        made, level, face[owner_of_open], line[owner_of_open], vertex
+        made, level, faces[owner_of_open], lines[owner_of_open], vertex
     )
     ties = np.flatnonzero(entries.signs[place] == kernels.UNDECIDED)
     for i in ties.tolist():
         k = owner_of_open[i]
-        z = dot(made.row(level, int(face[k]), int(line[k])), made.vertex(int(vertex[i])))
+        z = dot(made.row(level, int(faces[k]), int(lines[k])), made.vertex(int(vertex[i])))
         entries.signs[place[i]] = (z > 0) - (z < 0)
     tally.settle(double_double=len(place) - len(ties), integer=len(ties))
     if len(doubtful):
@@ -153,20 +162,19 @@ class Stretches:
     made : Provenance
     level : int
         The layer that the items' lines belong to.
-    face, start, end : (lists,) int
-        For each stretch the face that the items' lines are of, and both vertices.
+    start, end : (lists,) int
+        The vertices at both ends.
     line : callable
-        Lines for numbers of stretches and, on each, an item.
+        Faces and lines of the layer, for numbers of stretches and, on each, an item.
     own : callable
         The line of a stretch, in integers.
     """
 
     made: Provenance
     level: int
-    face: IntArray
     start: IntArray
     end: IntArray
-    line: Callable[[IntArray, IntArray], IntArray]
+    line: Callable[[IntArray, IntArray], tuple[IntArray, IntArray]]
     own: Callable[[int], Triple]
 
 
@@ -192,11 +200,13 @@ def decide_orders(items: Items, stretches: Stretches, tally: Tally) -> None:
         return
     lengths = [end - begin for begin, end in runs]
     owner = np.repeat(owners, lengths)
-    line = stretches.line(owner, items.item[np.concatenate([np.arange(*run) for run in runs])])
+    face, line = stretches.line(
+        owner, items.item[np.concatenate([np.arange(*run) for run in runs])]
+    )
     t, low, error = closely.parameters(
         stretches.made,
         stretches.level,
-        stretches.face[owner],
+        face,
         line,
         stretches.start[owner],
         stretches.end[owner],
@@ -205,7 +215,7 @@ def decide_orders(items: Items, stretches: Stretches, tally: Tally) -> None:
     for e, run, (i, j) in zip(owners, runs, pairwise(firsts), strict=True):
         order = _order(t[i:j], low[i:j], error[i:j])
         if order is None:
-            _decide_run(items, slice(*run), line[i:j], stretches, e)
+            _decide_run(items, slice(*run), face[i:j], line[i:j], stretches, e)
             tally.settle(integer=j - i)
             continue
         here = slice(*run)
@@ -227,11 +237,13 @@ def _order(t: FloatArray, low: FloatArray, error: FloatArray) -> IntArray | None
     return order if (gap * (1 - 8 * kernels.U) > least).all() else None
 
 
-def _decide_run(items: Items, run: slice, line: IntArray, stretches: Stretches, e: int) -> None:
+def _decide_run(
+    items: Items, run: slice, face: IntArray, line: IntArray, stretches: Stretches, e: int
+) -> None:
     """Sort the items of a run, and give them the exact parameters, rounded once."""
-    made, face = stretches.made, int(stretches.face[e])
+    made, level = stretches.made, stretches.level
     p, q = made.vertex(int(stretches.start[e])), made.vertex(int(stretches.end[e]))
-    rows = [made.row(stretches.level, face, i) for i in line.tolist()]
+    rows = [made.row(level, *at) for at in zip(face.tolist(), line.tolist(), strict=True)]
     # Lines through one point are what is most often left open.
     common = meet(stretches.own(e), rows[0])
     if all(dot(row, common) == 0 for row in rows[1:]):

@@ -19,7 +19,9 @@ import numpy as np
 from flint import fmpz_mat
 
 from polyregions.domain import Domain
+from polyregions.engine.complex import INDEX
 from polyregions.engine.layers import Layer
+from polyregions.engine.program import Plan
 from polyregions.exact import Triple, cross, meet, point
 from polyregions.network import ByteArray, IntArray, Network
 
@@ -76,7 +78,7 @@ class Provenance:
         self._vertices: dict[int, Triple] = {}
         self._maps: OrderedDict[tuple[int, int], fmpz_mat] = OrderedDict()
         self._values: OrderedDict[tuple[int, int], dict[int, Triple]] = OrderedDict()
-        self._scales: dict[int, int] = {}
+        self._scales: list[int] = []
 
     def __getstate__(self) -> dict[str, Any]:
         """The fields alone, without what has been worked out."""
@@ -101,13 +103,46 @@ class Provenance:
         lists = (self.line_face, self.line_number, self.face_start, self.parents, self.pieces)
         return self.vertex_lines.nbytes + sum(a.nbytes for arrays in lists for a in arrays)
 
-    def add_cuts(self, face: IntArray, line: IntArray) -> int:
-        """Record the cuts of the next layer; returns the number of the first."""
-        self.line_face.append(face)
-        self.line_number.append(line)
+    def add_cuts(self, level: int, face: IntArray, line: IntArray) -> int:
+        """Record more cuts, of the last layer or the next; returns the number of the first."""
         first = self.n_lines
-        self.line_start.append(first + len(face))
+        if level == len(self.line_face):
+            self.line_face.append(face)
+            self.line_number.append(line)
+            self.line_start.append(first + len(face))
+        else:
+            self.line_face[level] = np.concatenate([self.line_face[level], face])
+            self.line_number[level] = np.concatenate([self.line_number[level], line])
+            self.line_start[-1] = first + len(face)
         return first
+
+    def sort_cuts(self, level: int, edge_line: IntArray) -> tuple[IntArray, IntArray]:
+        """Put the cuts of the last layer in the order of their faces and lines, each once.
+
+        Cuts that no edge is part of, and no vertex is on, are forgotten.
+
+        Returns
+        -------
+        (E,) int32
+            The cuts or sides that edges are part of, which were `edge_line`, by their new numbers.
+        (cuts,) int64
+            For every cut that is left one that it was before, counted from the layer's first.
+        """
+        first = self.first_cut(level)
+        face, line = self.line_face[level], self.line_number[level]
+        is_used = np.zeros(self.n_lines, dtype=np.bool_)
+        is_used[edge_line] = True
+        is_used[self.vertex_lines] = True
+        used = np.flatnonzero(is_used[first:])
+        key = face[used] * np.int64(max(1, self.layers[level].n_lines)) + line[used]
+        _, chosen, place = np.unique(key, return_index=True, return_inverse=True)
+        kept = used[chosen]
+        number = np.arange(self.n_lines, dtype=INDEX)
+        number[first + used] = first + place
+        self.line_face[level], self.line_number[level] = face[kept], line[kept]
+        self.line_start[-1] = first + len(kept)
+        self.vertex_lines = number[self.vertex_lines]
+        return number[edge_line], kept
 
     def renumber_vertices(self, number: IntArray) -> None:
         """Give vertices new numbers, in the same order, and forget those that have -1."""
@@ -185,11 +220,7 @@ class Provenance:
             rows = self._rows_of(level, face, range(layer.width))
             scale = self._scale(level)
             return fmpz_mat([*(rows[i] for i in range(layer.width)), (0, 0, scale)])
-        matrix = layer.matrix
-        if level == 0:
-            identity = fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-            return matrix * identity
-        return matrix * self._activated(level, face)
+        return layer.matrix * self._activated(level, face)
 
     def _value(self, level: int, face: int, value: int) -> tuple[Sequence[int], Sequence[int]]:
         if not self.layers[level].is_dense:
@@ -197,82 +228,110 @@ class Provenance:
         matrix = self.layers[level].matrix
         n = matrix.ncols()
         rows = fmpz_mat([[matrix[i, j] for j in range(n)] for i in (value, matrix.nrows() - 1)])
-        before = (
-            self._activated(level, face) if level else fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
-        )
-        values, scale = (rows * before).tolist()
+        values, scale = (rows * self._activated(level, face)).tolist()
         return [int(v) for v in values], [int(v) for v in scale]
 
     def _rows_of(self, level: int, face: int, wanted: Sequence[int]) -> dict[int, Triple]:
         """At least some values before layer `level`, times its scale, where it is no matrix."""
+        # Back to what is known, or to the first layers; then forth again. Not by recursion: a
+        # network may have more layers than Python allows calls inside each other.
+        way: list[_Stretch] = []
+        while True:
+            here = self._known_values(level, face)
+            missing = [i for i in wanted if i not in here]
+            if way:
+                way[-1].before = here
+            if not missing:
+                break
+            stretch = _Stretch(level, face, here, self.layers[level].integers.plan(missing))
+            way.append(stretch)
+            if level == 0 or self.layers[level - 1].is_dense:
+                break
+            switching = self.layers[level - 1].switching
+            assert switching is not None
+            parent, unit_pieces = self._parent(level, face)
+            stretch.pieces = switching.state_pieces(unit_pieces[None])[0]
+            _, slopes, _ = self.layers[level - 1].integer_pieces
+            wanted = [i for i in stretch.plan.state if slopes[i][stretch.pieces[i]]]
+            level, face = level - 1, parent
+        for stretch in reversed(way):
+            state, layer = self._state(stretch), self.layers[stretch.level]
+            scale = self._scale_behind(stretch.level)
+            here = stretch.here
+            here.update(layer.integers.rows(stretch.plan, state, scale))
+        return here
+
+    def _known_values(self, level: int, face: int) -> dict[int, Triple]:
+        """What is known of the values before a layer that is no matrix."""
         key = (level, face)
         found = self._values.setdefault(key, {})
         self._values.move_to_end(key)
-        missing = [i for i in wanted if i not in found]
-        if missing:
-            before = (
-                self._scale(level - 1) * self.layers[level - 1].integer_pieces[0] if level else 1
-            )
-            found |= self.layers[level].integers.rows(
-                missing, lambda state: self._behind(level, face, state), before
-            )
-            if len(self._values) > _KEPT_MAPS:
-                self._values.popitem(last=False)
+        if len(self._values) > _KEPT_MAPS:
+            self._values.popitem(last=False)
         return found
 
-    def _behind(self, level: int, face: int, wanted: Sequence[int]) -> dict[int, Triple]:
-        """Some values of the state behind layer ``level - 1``."""
+    def _state(self, stretch: _Stretch) -> dict[int, Triple]:
+        """The values of the state behind a layer that the next one's are worked out from."""
+        level, wanted = stretch.level, stretch.plan.state
         if level == 0:
             return {i: ((1, 0, 0), (0, 1, 0))[i] for i in wanted}
         layer = self.layers[level - 1]
         if layer.is_dense:
-            matrix = self._activated(level, face)
+            matrix = self._activated(level, stretch.face)
             return {i: (int(matrix[i, 0]), int(matrix[i, 1]), int(matrix[i, 2])) for i in wanted}
-        parent, unit_pieces = self._parent(level, face)
-        assert layer.switching is not None
-        pieces = layer.switching.state_pieces(unit_pieces[None])[0].tolist()
         _, slopes, intercepts = layer.integer_pieces
-        before = self._rows_of(level - 1, parent, [i for i in wanted if slopes[i][pieces[i]]])
         scale, found = self._scale(level - 1), {}
         for i in wanted:
-            slope, shift = slopes[i][pieces[i]], intercepts[i][pieces[i]] * scale
-            a, b, c = before[i] if slope else (0, 0, 0)
+            piece = stretch.pieces[i]
+            slope, shift = slopes[i][piece], intercepts[i][piece] * scale
+            a, b, c = stretch.before[i] if slope else (0, 0, 0)
             found[i] = (slope * a, slope * b, slope * c + shift)
         return found
 
     def _scale(self, level: int) -> int:
         """What values before layer `level` are to be divided by."""
-        if level not in self._scales:
-            before = (
-                self._scale(level - 1) * self.layers[level - 1].integer_pieces[0] if level else 1
-            )
-            layer = self.layers[level]
+        for k in range(len(self._scales), level + 1):
+            layer = self.layers[k]
             if layer.is_dense:
                 last = layer.matrix.nrows() - 1
                 one = int(layer.matrix[last, layer.matrix.ncols() - 1])
             else:
                 one = layer.integers.one
-            self._scales[level] = before * one
+            self._scales.append(self._scale_behind(k) * one)
         return self._scales[level]
+
+    def _scale_behind(self, level: int) -> int:
+        """What values of the state behind layer ``level - 1`` are to be divided by."""
+        if level == 0:
+            return 1
+        return self._scale(level - 1) * self.layers[level - 1].integer_pieces[0]
 
     def _activated(self, level: int, face: int) -> fmpz_mat:
         """Values behind activation layer ``level - 1`` on a face behind it."""
-        key = (level, face)
-        found = self._maps.get(key)
+        way: list[tuple[int, int, ByteArray]] = []
+        found = None
+        while level and found is None:
+            found = self._maps.get((level, face))
+            if found is None:
+                parent, pieces = self._parent(level, face)
+                way.append((level, face, pieces))
+                level, face = level - 1, parent
+            else:
+                self._maps.move_to_end((level, face))
         if found is None:
-            parent, pieces = self._parent(level, face)
-            before = self.affine_map(level - 1, parent).tolist()
-            one, slopes, intercepts = self.layers[level - 1].integer_pieces
+            found = fmpz_mat([[1, 0, 0], [0, 1, 0], [0, 0, 1]])
+        for number, at, pieces in reversed(way):
+            layer = self.layers[number - 1]
+            before = (layer.matrix * found).tolist()
+            one, slopes, intercepts = layer.integer_pieces
             scale = before[-1]
             rows = [
                 [slopes[u][k] * v + intercepts[u][k] * s for v, s in zip(row, scale, strict=True)]
                 for u, (row, k) in enumerate(zip(before[:-1], pieces.tolist(), strict=True))
             ]
-            found = self._maps[key] = fmpz_mat([*rows, [one * s for s in scale]])
+            found = self._maps[number, at] = fmpz_mat([*rows, [one * s for s in scale]])
             if len(self._maps) > _KEPT_MAPS:
                 self._maps.popitem(last=False)
-        else:
-            self._maps.move_to_end(key)
         return found
 
     def behind(self, level: int, face: Any) -> tuple[Any, ByteArray]:
@@ -287,6 +346,18 @@ class Provenance:
     def _parent(self, level: int, face: int) -> tuple[int, ByteArray]:
         parent, pieces = self.behind(level, face)
         return int(parent), pieces
+
+
+@dataclass
+class _Stretch:
+    """Values before a layer on a face that are to be worked out, and what from."""
+
+    level: int
+    face: int
+    here: dict[int, Triple]  # what is known
+    plan: Plan
+    pieces: ByteArray = field(default_factory=lambda: np.empty(0, dtype=np.uint8))
+    before: dict[int, Triple] = field(default_factory=dict)  # known before the layer before
 
 
 class ExactVertices(Sequence[Triple]):

@@ -9,6 +9,7 @@ so the result does not depend on what was kept.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -186,6 +187,10 @@ class Level:
     def parent_maps(self, begin: int, end: int) -> Maps:
         """The maps before the layer before, of the parents of items `begin` to `end`."""
         return self.before.maps(int(self.item_parent[begin]), int(self.item_parent[end - 1]) + 1)
+
+    def original(self, face: Any, line: Any) -> tuple[Any, Any]:
+        """Faces and lines by their numbers before the layer, of which this may be a part."""
+        return face, line
 
     def all_maps(self) -> Maps:
         """The maps of all faces, worked out in one go; fills what is kept."""

@@ -21,10 +21,10 @@ from polyregions.domain import Plane, Ring
 from polyregions.engine import complex as complexes
 from polyregions.engine import kernels, seams
 from polyregions.engine.complex import Complex
-from polyregions.engine.deciding import Entries
 from polyregions.engine.exactly import Provenance
 from polyregions.engine.layers import Layer
 from polyregions.engine.maps import Level, Maps, Split, Window
+from polyregions.engine.rounds import split_by_maxima
 from polyregions.engine.splitting import (
     build,
     classify,
@@ -184,17 +184,20 @@ def _reach(
         name = layer.switching.name if layer.switching else ""
         watch.layer, watch.layer_name, watch.n_faces = number, name, complex_.n_faces
         with watch.stage("border"):
-            known = classify(complex_, level, level.window, watch)
-            entries = settle_signs(complex_, number, known, made, watch)
-            edges = cross_edges(complex_, number, entries, level.window, made, watch)
-            chords, inside = find_chords(
-                complex_, number, entries, edges, level.window, made, watch
-            )
-            if not layer.has_false_lines:
+            if layer.has_false_lines:
+                new, split, rows = split_by_maxima(complex_, level, number, made, watch)
+            else:
+                known = classify(complex_, level, watch)
+                entries = settle_signs(complex_, level, number, known, made, watch)
+                edges = cross_edges(complex_, level, number, entries, made, watch)
+                chords, inside = find_chords(complex_, level, number, entries, edges, made, watch)
                 hidden = seams.most_hidden(complex_, edges.group_start, made)
                 watch.check_faces(int(inside.children.sum(dtype=np.int64)) - hidden)
-            new, split = build(complex_, level, known, entries, edges, chords, inside, made, watch)
-            _add_vertices(border, new, entries, edges.first_line, level, slope, number, made)
+                new, split = build(
+                    complex_, level, known, entries, edges, chords, inside, made, watch
+                )
+                rows = entries.rows
+            _add_vertices(border, new, rows, level, slope, number, made)
             _check_layer(border, new, level, split, slope, number, made)
             slope = _slopes_behind(slope, split, layer, number)
         complex_ = new
@@ -206,8 +209,7 @@ def _reach(
 def _add_vertices(
     border: _Border,
     new: Complex,
-    entries: Entries,
-    first_line: int,
+    cut_rows: FloatArray,
     level: Level,
     slope: IntArray,
     number: int,
@@ -229,10 +231,11 @@ def _add_vertices(
     line_at[ends] = new.edge_line[inner, None]
     side, cut = side[fresh - n_old], line_at[fresh]
     border.cut[fresh] = cut
-    face, line = entries.face[cut - first_line], entries.line[cut - first_line]
+    at = cut - made.first_cut(number)
+    face, line = made.line_face[number][at], made.line_number[number][at]
     own = _own_slope(number, face, level.layer.line_value[line])
     border.slope[fresh] = np.where(slope[face] >= 0, slope[face], own)
-    rows = entries.rows[cut - first_line]
+    rows = cut_rows[at]
     axis, sign = _AXIS[side], _SIGN[side]
     # Along the line a x + b y + c = 0, so (b, -a) or (-b, a), whichever leads out.
     way = rows[:, [1, 0]] * (1.0, -1.0)

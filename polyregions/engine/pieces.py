@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -22,6 +22,9 @@ _POINT = 0.6180339887498949, 0.4142135623730951
 _BUCKET = 1 << 14  # faces that are sorted together: so many fit a cache
 _SAMPLE = 32  # faces looked at for each bucket, to make them about equal
 _FACES, _CHUNK, _RUNS = 2048, 1 << 16, 256
+_VALUES = 1 << 20  # of one step that are followed back together
+
+BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def affine_pieces(
@@ -169,17 +172,53 @@ def _what_counts(pattern: ByteArray, layers: Sequence[Layer]) -> ByteArray:
     From the outputs back: a unit counts if a unit that takes it with some weight counts and is
     not on a flat piece, beyond which nothing passes.
     """
-    if not all(layer.is_dense for layer in layers):
-        return pattern  # all of it, for all that is known
     counted = np.zeros_like(pattern)
-    takes = np.asarray(layers[-1].takes.any(axis=0))
-    needed = np.broadcast_to(takes, (len(pattern), takes.size))
-    end = pattern.shape[1]
-    for layer in reversed(layers[:-1]):
-        begin = end - layer.width
-        piece = pattern[:, begin:end]
-        counted[:, begin:end] = np.where(needed, piece + 1, 0)
-        passes = needed & (layer.slopes[np.arange(layer.width), piece] != 0)
-        needed = passes.astype(np.float32) @ layer.takes.astype(np.float32) > 0
-        end = begin
+    widest = max(max(layer.segment.widths, default=0) for layer in layers)
+    most = max(1, _VALUES // max(1, widest))
+    for begin in range(0, len(pattern), most):
+        some = slice(begin, begin + most)
+        _count_units(pattern[some], layers, counted[some])
     return counted
+
+
+def _count_units(pattern: ByteArray, layers: Sequence[Layer], counted: ByteArray) -> None:
+    """Fill in `_what_counts` for some faces."""
+    passes = np.ones((len(pattern), layers[-1].width), dtype=np.bool_)
+    end = pattern.shape[1]
+    for behind, layer in zip(reversed(layers[1:]), reversed(layers[:-1]), strict=True):
+        needed = _taken(behind, passes)
+        switching = layer.switching
+        assert switching is not None
+        begin = end - layer.n_units
+        pieces = pattern[:, begin:end]
+        counts = switching.units_of(needed)
+        counted[:, begin:end] = np.where(counts, pieces + 1, 0)
+        slopes = layer.slopes[np.arange(layer.width), switching.state_pieces(pieces)]
+        passes = needed & (slopes != 0)
+        end = begin
+
+
+def _taken(layer: Layer, wanted: BoolArray) -> BoolArray:
+    """(F, m) which values of the state before a segment some wanted ones behind it depend on."""
+    if layer.is_dense:
+        taken: BoolArray = wanted.astype(np.float32) @ layer.takes.astype(np.float32) > 0
+        return taken
+    segment = layer.segment
+    needed = [np.zeros((len(wanted), width), dtype=np.bool_) for width in segment.widths]
+    _spread(wanted, segment.outputs, needed)
+    n_blocks = len(segment.blocks)
+    with np.errstate(over="ignore"):  # what overflows is not zero
+        for k in reversed(range(len(segment.steps))):
+            step, sources = segment.steps[k]
+            some = needed[n_blocks + k]
+            if some.any():
+                # Sums of what is not negative, and not zero if a term is not.
+                _spread(step.adjoint_magnitude(some.astype(np.float64)) > 0, sources, needed)
+    return np.concatenate([np.empty((len(wanted), 0), dtype=np.bool_), *needed[:n_blocks]], axis=1)
+
+
+def _spread(wanted: BoolArray, sources: Sequence[int], needed: list[BoolArray]) -> None:
+    """Note which of some joined values are wanted."""
+    ends = np.cumsum([needed[v].shape[1] for v in sources])[:-1]
+    for v, part in zip(sources, np.split(wanted, ends, axis=1), strict=True):
+        needed[v] |= part

@@ -7,7 +7,8 @@ those values are worked out that a wanted one depends on.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +17,9 @@ from polyregions.engine import bounding
 from polyregions.engine.kernels import PROVEN, U
 from polyregions.engine.segments import Segment
 from polyregions.exact import Triple
-from polyregions.network import AffineStep, FloatArray
+from polyregions.network import AffineStep, FloatArray, IntArray
 from polyregions.network import joined as _joined
+from polyregions.network.affine import Rows
 
 # Products of numbers at least so large, one of them from `bounding.widen`, do not vanish.
 _NO_UNDERFLOW = 2.0**-60
@@ -86,6 +88,25 @@ def _join(parts: Sequence[Bounded]) -> Bounded:
     return Bounded(_joined([p.columns for p in parts]), _joined([p.errors for p in parts]))
 
 
+@dataclass
+class Plan:
+    """What some values of the state behind a segment are made of.
+
+    Attributes
+    ----------
+    wanted : list of int
+        Those values.
+    state : list of int
+        Values of the state before.
+    rows : dict of int to (R,) int64 and Rows
+        For each step that takes part, which of its values do, and their rows.
+    """
+
+    wanted: list[int]
+    state: list[int]
+    rows: dict[int, tuple[IntArray, Rows]]
+
+
 class IntegerSegment:
     """A segment in integers: values are to be divided by `one` times what divides the state."""
 
@@ -99,17 +120,8 @@ class IntegerSegment:
         self._scale = scale
         self.one = max((scale[v] for v in segment.outputs), default=1)
 
-    def rows(
-        self, wanted: Sequence[int], state: Callable[[list[int]], dict[int, Triple]], one: int
-    ) -> dict[int, Triple]:
-        """Some values of the state behind, as affine functions in homogeneous integers.
-
-        Parameters
-        ----------
-        wanted : sequence of int
-        state : callable
-            Gives values of the state before, which are to be divided by `one`.
-        """
+    def plan(self, wanted: Sequence[int]) -> Plan:
+        """What some values of the state behind depend on."""
         segment = self._segment
         n_blocks = len(segment.blocks)
         needed: list[set[int]] = [set() for _ in segment.widths]
@@ -122,15 +134,30 @@ class IntegerSegment:
                 rows[k] = outputs, step.rows(outputs)
                 self._spread(rows[k][1].columns.tolist(), sources, needed)
         starts = np.cumsum([0, *segment.blocks]).tolist()
-        of_state = state([starts[b] + i for b in range(n_blocks) for i in sorted(needed[b])])
-        values: list[dict[int, Triple]] = [
-            {i: of_state[starts[b] + i] for i in needed[b]} for b in range(n_blocks)
-        ]
+        state = [starts[b] + i for b in range(n_blocks) for i in sorted(needed[b])]
+        return Plan(list(wanted), state, rows)
+
+    def rows(self, plan: Plan, state: Mapping[int, Triple], one: int) -> dict[int, Triple]:
+        """Some values of the state behind, as affine functions in homogeneous integers.
+
+        Parameters
+        ----------
+        plan : Plan
+        state : mapping of int to triple
+            Values of the state before, at least those of the plan, which are to be divided by
+            `one`.
+        """
+        segment = self._segment
+        starts = np.cumsum([0, *segment.blocks]).tolist()
+        values: list[dict[int, Triple]] = [{} for _ in segment.blocks]
+        for at in plan.state:
+            b = bisect_right(starts, at) - 1
+            values[b][at - starts[b]] = state[at]
         for k, (step, sources) in enumerate(segment.steps):
             values.append({})
-            if k not in rows:
+            if k not in plan.rows:
                 continue
-            outputs, sparse = rows[k]
+            outputs, sparse = plan.rows[k]
             most = max(self._scale[v] for v in sources)
             taken = self._gathered(set(sparse.columns.tolist()), sources, values, most)
             unit = self._one[k]
@@ -143,7 +170,7 @@ class IntegerSegment:
                     p, q, r = taken[columns[e]]
                     a, b, c = a + weights[e] * p, b + weights[e] * q, c + weights[e] * r
                 values[-1][i] = (a, b, c)
-        return self._gathered(set(wanted), segment.outputs, values, self.one)
+        return self._gathered(set(plan.wanted), segment.outputs, values, self.one)
 
     def _spread(
         self, wanted: Sequence[int], sources: Sequence[int], needed: list[set[int]]

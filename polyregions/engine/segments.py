@@ -10,8 +10,12 @@ state holds their differences too.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -27,6 +31,8 @@ from polyregions.network import (
     Sum,
     Units,
 )
+
+BoolArray: TypeAlias = np.ndarray[Any, np.dtype[np.bool_]]
 
 
 @dataclass
@@ -68,6 +74,18 @@ class Segment:
     def n_outputs(self) -> int:
         return sum(self.widths[value] for value in self.outputs)
 
+    def taken_from(self, values: Sequence[int]) -> IntArray:
+        """Which value of the state before each of some joined values is; -1 if it is none."""
+        starts = np.cumsum([0, *self.blocks])
+        found = [np.arange(starts[v], starts[v + 1]) for v in range(len(self.blocks))]
+        for step, sources in self.steps:
+            taken = np.full(step.n_outputs, -1)
+            if isinstance(step, Gather):
+                some = step.index >= 0
+                taken[some] = np.concatenate([found[v] for v in sources])[step.index[some]]
+            found.append(taken)
+        return np.concatenate([found[v] for v in values])
+
     @property
     def chain(self) -> tuple[AffineStep, ...] | None:
         """The steps, if each takes the value of the one before and no other."""
@@ -105,12 +123,12 @@ class Switching(ABC):
     has_false_lines = False
 
     @abstractmethod
-    def unit_pieces(self, pieces: ByteArray) -> ByteArray:
-        """(F, n_units) pieces of units from how many of its lines each value is above, (F, n)."""
-
-    @abstractmethod
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         """(F, n) pieces of all values of the state from those of units, (F, n_units)."""
+
+    @abstractmethod
+    def units_of(self, values: BoolArray) -> BoolArray:
+        """(F, n_units) the units that some of the values of the state behind belong to, (F, n)."""
 
     @abstractmethod
     def line_sides(
@@ -135,7 +153,33 @@ class Elementwise(Switching):
         self.line_breakpoint = np.ascontiguousarray(activation.breakpoints[unit, number])
         self._breakpoints = activation.breakpoints
 
+    @cached_property
+    def reach(self) -> IntArray:
+        """(n_units, K + 1, 2) between which values the units are on each of their pieces.
+
+        Values are told by even numbers in their order. One is added to a lower end that is not
+        reached inside any face, and subtracted from such an upper end.
+        """
+        n, k = self._breakpoints.shape
+        tables = [t[:n] for t in (self.slopes, self.intercepts)]
+        distinct, which = np.unique(
+            np.column_stack([*tables, self._breakpoints]), axis=0, return_inverse=True
+        )
+        ends: list[list[tuple[Fraction | float, int]]] = []
+        for row in distinct.tolist():
+            breakpoints = [-np.inf, *row[2 * k + 2 :], np.inf]
+            for slope, intercept, bounds in zip(
+                row[: k + 1], row[k + 1 : 2 * k + 2], pairwise(breakpoints), strict=True
+            ):
+                low, high = (_value(slope, intercept, z) for z in bounds)
+                # A value is above the lower breakpoint, and may be the upper one on a face.
+                ends.append([(low, slope > 0), (high, 0)] if slope >= 0 else [(high, 0), (low, -1)])
+        order = {end: 2 * i for i, end in enumerate(sorted({e for pair in ends for e, _ in pair}))}
+        table = np.array([[order[end] + odd for end, odd in pair] for pair in ends], dtype=np.int64)
+        return table.reshape(-1, k + 1, 2)[which.ravel()]
+
     def unit_pieces(self, pieces: ByteArray) -> ByteArray:
+        """(F, n_units) pieces of units from how many of its lines each value is above, (F, n)."""
         if pieces.shape[1] == self.n_units:
             return pieces
         return np.ascontiguousarray(pieces[:, : self.n_units])
@@ -144,11 +188,22 @@ class Elementwise(Switching):
         n_carried = len(self.slopes) - self.n_units
         return np.pad(pieces, ((0, 0), (0, n_carried))) if n_carried else pieces
 
+    def units_of(self, values: BoolArray) -> BoolArray:
+        return values[:, : self.n_units]
+
     def line_sides(
         self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray
     ) -> np.ndarray[Any, np.dtype[np.int8]]:
         below = (self._breakpoints[value] < breakpoint_[:, None]).sum(axis=1)
         return np.where(pieces[:, value] > below, 1, -1).astype(np.int8)
+
+
+def _value(slope: float, intercept: float, z: float) -> Fraction | float:
+    if slope == 0:
+        return Fraction(intercept)
+    if np.isinf(z):
+        return z if slope > 0 else -z
+    return Fraction(slope) * Fraction(z) + Fraction(intercept)
 
 
 class Selection(Switching):
@@ -158,6 +213,18 @@ class Selection(Switching):
     differences of every two of its members, and then what is carried on. Behind the layer only
     the largest member of each unit is left of the members, so that their sum is the unit's value,
     and nothing of the differences.
+
+    Attributes
+    ----------
+    n_members : int
+        Of all units.
+    n_members_of, first_pair_of : (n_units,) int64
+        How many members each unit has, and the number of its first pair. Its pairs are in the
+        order of their first members, and then of their second.
+    place_of_member : (n_members,) int64
+        The place of each member in its unit.
+    taken_from : (n_members,) int64
+        The value of the state behind the layer before that each member is; -1 if it is none.
     """
 
     has_false_lines = True
@@ -170,7 +237,11 @@ class Selection(Switching):
         self._number = (
             np.where(self._is_member, np.cumsum(self._is_member).reshape(-1, self._most), 0) - 1
         )
-        self.n_members = int(self._is_member.sum())
+        self.n_members_of = self._is_member.sum(axis=1)
+        self.n_members = int(self.n_members_of.sum())
+        n_pairs_of = self.n_members_of * (self.n_members_of - 1) // 2
+        self.first_pair_of = np.cumsum(n_pairs_of) - n_pairs_of
+        self.place_of_member = np.nonzero(self._is_member)[1]
         first, second = np.triu_indices(self._most, k=1)
         unit, pair = np.nonzero(self._is_member[:, second])
         self._unit, self._first, self._second = unit, first[pair], second[pair]
@@ -187,6 +258,7 @@ class Selection(Switching):
         """Make the part of the state that belongs to the units."""
         width = sum(segment.widths[v] for v in values)
         place = members[self._is_member]
+        self.taken_from = segment.taken_from(values)[place]
         state = [segment.add(Gather(place, width, "members"), *values)]
         if len(self._unit):
             pairs = members[self._unit, self._second], members[self._unit, self._first]
@@ -200,21 +272,16 @@ class Selection(Switching):
         blocks = segment.add(Gather(index, self.n_members, "members"), members)
         return segment.add(Sum(np.ones(self._most), self.n_units), blocks)
 
-    def unit_pieces(self, pieces: ByteArray) -> ByteArray:
-        # The second of a pair is larger where the difference is above zero; else the first is
-        # as large. The largest of all wins against all others.
-        above = pieces[:, self.line_value] > 0
-        wins = np.zeros((len(pieces), self.n_units * self._most), dtype=np.int16)
-        for place, won in ((self._second, above), (self._first, ~above)):
-            np.add.at(wins.T, self._unit * self._most + place, won.T)
-        wins = wins.reshape(len(pieces), self.n_units, self._most)
-        return wins.argmax(axis=2).astype(np.uint8)
-
     def state_pieces(self, pieces: ByteArray) -> ByteArray:
         state = np.zeros((len(pieces), len(self.slopes)), dtype=np.uint8)
         chosen = self._number[np.arange(self.n_units), pieces]
         np.put_along_axis(state, chosen, 1, axis=1)
         return state
+
+    def units_of(self, values: BoolArray) -> BoolArray:
+        # Behind the layer nothing takes a difference, and a unit's value takes all its members.
+        first = np.cumsum(self.n_members_of) - self.n_members_of
+        return values[:, first]
 
     def line_sides(
         self, pieces: ByteArray, value: IntArray, breakpoint_: FloatArray

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -25,10 +26,10 @@ from polyregions.engine.deciding import (
     round_exactly,
     sharpen,
 )
-from polyregions.engine.dissolve import dissolve
 from polyregions.engine.exactly import Provenance
 from polyregions.engine.layers import Layer
-from polyregions.engine.maps import Level, Split, Window
+from polyregions.engine.maps import Level, Split
+from polyregions.engine.segments import Elementwise
 from polyregions.engine.watch import Watch
 from polyregions.network import ByteArray, FloatArray, IntArray
 
@@ -49,7 +50,7 @@ def is_short(old: Complex, layer: Layer) -> bool:
 
 
 def split_at_once(
-    old: Complex, level: Level, made: Provenance, watch: Watch
+    old: Complex, level: Level, number: int, made: Provenance, watch: Watch
 ) -> tuple[Complex, Split] | None:
     """Subdivide every face by the lines of a layer; None where float64 leaves anything open."""
     layer, maps = level.layer, level.all_maps()
@@ -65,7 +66,7 @@ def split_at_once(
     new, parts = Complex(*arrays[:9]), Split(*arrays[9:])
     watch.tally.float64 += n_decisions
     made.vertex_lines = vertex_lines
-    made.add_cuts(entry_face, parts.entry_line)
+    made.add_cuts(number, entry_face, parts.entry_line)
     made.parents.append(parts.parent)
     made.pieces.append(parts.pieces)
     return new, parts
@@ -79,13 +80,13 @@ class Classified:
     status: ByteArray  # (F, L), codes of the kernels
 
 
-def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classified:
+def classify(old: Complex, level: Level, watch: Watch) -> Classified:
     """Work out the maps before a layer, block by block, and the signs of its lines."""
     layer = level.layer
     status = np.empty((old.n_faces, layer.n_lines), dtype=np.uint8)
     n_cutting = np.zeros(old.n_faces, dtype=INDEX)
     found: dict[int, tuple[IntArray, IntArray, FloatArray, SignArray]] = {}
-    geometry = (old.face_start, old.half_edges, old.ev, *old.vertices, *window.inverse)
+    geometry = (old.face_start, old.half_edges, old.ev, *old.vertices, *level.window.inverse)
     per_face = max(1, level.n_faces // level.n_items)
     block = max(1, _BLOCK // max(1, 3 * layer.width * per_face))
     if not layer.is_dense:
@@ -128,13 +129,13 @@ def classify(old: Complex, level: Level, window: Window, watch: Watch) -> Classi
 
 
 def settle_signs(
-    old: Complex, number: int, known: Classified, made: Provenance, watch: Watch
+    old: Complex, level: Level, number: int, known: Classified, made: Provenance, watch: Watch
 ) -> Entries:
     """Decide what signs are open, and drop the lines that turn out not to cut."""
     entries = known.entries
     if not (entries.signs == kernels.UNDECIDED).any():
         return entries
-    keep = decide_signs(old, number, made, watch.tally, entries, known.status)
+    keep = decide_signs(old, number, level.original, made, watch.tally, entries, known.status)
     corners = np.diff(old.face_start)
     width = np.repeat(keep, corners[entries.face])
     face = entries.face[keep]
@@ -161,12 +162,12 @@ class Crossings:
 
 
 def cross_edges(
-    old: Complex, number: int, entries: Entries, window: Window, made: Provenance, watch: Watch
+    old: Complex, level: Level, number: int, entries: Entries, made: Provenance, watch: Watch
 ) -> Crossings:
     """Find the new vertices on all edges, once for both faces of each."""
     per_edge = partial(watch.call, old.n_edges, _EDGES)
     per_face = partial(watch.call, old.n_faces, _FACES)
-    first_line = made.add_cuts(entries.face, entries.line)
+    first_line = made.add_cuts(number, *level.original(entries.face, entries.line))
     side = indices(2 * old.n_edges)
     per_face(kernels.side_numbers, old.face_start, old.half_edges, side)
     count = indices(old.n_edges)
@@ -175,7 +176,7 @@ def cross_edges(
     items = Items.empty(offsets(count))
     per_edge(
         kernels.fill_edges, old.ef, old.ev, side, *signs, entries.rows, *old.vertices,
-        *window.inverse, items.start, items.item, items.t, items.tau, items.is_open,
+        *level.window.inverse, items.start, items.item, items.t, items.tau, items.is_open,
     )  # fmt: skip
     watch.tally.float64 += len(items.t)
 
@@ -183,10 +184,9 @@ def cross_edges(
     stretches = Stretches(
         made,
         number,
-        left,
         old.ev[:, 0],
         old.ev[:, 1],
-        line=lambda e, i: entries.line[entries.start[left[e]] + i],
+        line=lambda e, i: level.original(left[e], entries.line[entries.start[left[e]] + i]),
         own=lambda e: made.cut(int(old.edge_line[e])),
     )
     decide_orders(items, stretches, watch.tally)
@@ -203,7 +203,7 @@ def cross_edges(
         old.n_vertices, *vertices, made.vertex_lines, concurrent,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
-    sharpen(vertices, old.n_vertices, window, made)
+    sharpen(vertices, old.n_vertices, level.window, made)
     return Crossings(items, group_start, vertices, first_line)
 
 
@@ -238,10 +238,10 @@ class Inside:
 
 def find_chords(
     old: Complex,
+    level: Level,
     number: int,
     entries: Entries,
     edges: Crossings,
-    window: Window,
     made: Provenance,
     watch: Watch,
 ) -> tuple[Chords, Inside]:
@@ -263,19 +263,16 @@ def find_chords(
     crossings = Items.empty(offsets(n_crossings))
     per_face(
         kernels.fill_chords, entries.start, n_chords, a, b, va, vb, entry, entries.rows,
-        *edges.vertices, *window.inverse, crossings.start, crossings.item, crossings.t,
+        *edges.vertices, *level.window.inverse, crossings.start, crossings.item, crossings.t,
         crossings.tau, crossings.is_open, watch.crew.stop,
     )  # fmt: skip
     watch.tally.float64 += total
 
+    def line(chord: Any, item: Any) -> tuple[Any, Any]:
+        return level.original(entries.face[chord], entries.line[entry[item]])
+
     stretches = Stretches(
-        made,
-        number,
-        entries.face,
-        va,
-        vb,
-        line=lambda _, j: entries.line[entry[j]],
-        own=lambda i: made.row(number, int(entries.face[i]), int(entries.line[entry[i]])),
+        made, number, va, vb, line, own=lambda i: made.row(number, *map(int, line(i, i)))
     )
     decide_orders(crossings, stretches, watch.tally)
     n_groups, new_of_chord = indices(2, n)
@@ -294,7 +291,7 @@ def find_chords(
     return chords, inside
 
 
-def build(
+def cut_faces(
     old: Complex,
     level: Level,
     known: Classified,
@@ -358,43 +355,23 @@ def build(
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
     sharpen(vertices, old.n_vertices + n_on_edges, level.window, made)
-    assert layer.switching is not None
-    unit_pieces = layer.switching.unit_pieces(split.pieces)
-    if layer.has_false_lines:
-        new, split, unit_pieces = _without_false_lines(new, split, unit_pieces, level, made, watch)
-    made.parents.append(split.parent)
-    made.pieces.append(unit_pieces)
     return new, split
 
 
-def _without_false_lines(
-    fine: Complex,
-    split: Split,
-    unit_pieces: ByteArray,
+def build(
+    old: Complex,
     level: Level,
+    known: Classified,
+    entries: Entries,
+    edges: Crossings,
+    chords: Chords,
+    inside: Inside,
     made: Provenance,
     watch: Watch,
-) -> tuple[Complex, Split, ByteArray]:
-    """Take out edges on which no unit switches, and merge the children on both sides."""
-    assert level.layer.switching is not None
-    left, right = fine.ef.T
-    inner = np.flatnonzero(right >= 0)
-    left, right = left[inner], right[inner]
-    siblings = split.parent[left] == split.parent[right]
-    same = siblings & (unit_pieces[left] == unit_pieces[right]).all(axis=1)
-    removed = np.zeros(fine.n_edges, dtype=np.bool_)
-    removed[inner[same]] = True
-    found = dissolve(fine, removed, watch.crew)
-    made.renumber_vertices(found.vertex)
-    _, first = np.unique(found.face, return_index=True)
-    parent, unit_pieces = split.parent[first], unit_pieces[first]
-    merged = Split(
-        child_start=offsets(np.bincount(parent, minlength=level.n_faces)),
-        child_ref=indices(0),  # maps behind such a layer are not made from those of siblings
-        parent=parent,
-        pieces=level.layer.switching.state_pieces(unit_pieces),
-        entry_start=split.entry_start,
-        entry_line=split.entry_line,
-        n_flips=split.n_flips,
-    )
-    return found.complex, merged, unit_pieces
+) -> tuple[Complex, Split]:
+    """`cut_faces` for a layer of units that are functions of one value each."""
+    new, split = cut_faces(old, level, known, entries, edges, chords, inside, made, watch)
+    assert isinstance(level.layer.switching, Elementwise)
+    made.parents.append(split.parent)
+    made.pieces.append(level.layer.switching.unit_pieces(split.pieces))
+    return new, split

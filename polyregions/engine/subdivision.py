@@ -17,6 +17,7 @@ from polyregions.engine.exactly import Provenance
 from polyregions.engine.layers import Layer, compile_layers
 from polyregions.engine.maps import Level, Split, Window
 from polyregions.engine.result import finish
+from polyregions.engine.rounds import split_by_maxima
 from polyregions.engine.splitting import (
     build,
     classify,
@@ -156,21 +157,22 @@ def _split(
     """Subdivide every face by the lines of a layer."""
     if is_short(old, level.layer):
         with watch.stage(ALL_PASSES):
-            done = split_at_once(old, level, made, watch)
+            done = split_at_once(old, level, number, made, watch)
         if done:
             return done
+    if level.layer.has_false_lines:
+        return split_by_maxima(old, level, number, made, watch, watch.stage)[:2]
     with watch.stage("maps and signs"):
-        known = classify(old, level, level.window, watch)
-        entries = settle_signs(old, number, known, made, watch)
+        known = classify(old, level, watch)
+        entries = settle_signs(old, level, number, known, made, watch)
     with watch.stage("edges"):
-        edges = cross_edges(old, number, entries, level.window, made, watch)
+        edges = cross_edges(old, level, number, entries, made, watch)
     with watch.stage("chords"):
-        chords, inside = find_chords(old, number, entries, edges, level.window, made, watch)
+        chords, inside = find_chords(old, level, number, entries, edges, made, watch)
     n_children = int(inside.children.sum(dtype=np.int64))
     is_one = made.domain.tiling.n_faces == 1
-    if not level.layer.has_false_lines:
-        hidden = 0 if is_one else seams.most_hidden(old, edges.group_start, made)
-        watch.check_faces(n_children - hidden)
+    hidden = 0 if is_one else seams.most_hidden(old, edges.group_start, made)
+    watch.check_faces(n_children - hidden)
     sides = int(inside.sides.sum(dtype=np.int64))
     watch.check_memory(n_children * level.layer.width + 20 * sides, f"{n_children} faces")
     with watch.stage("faces"):
@@ -185,22 +187,25 @@ def _count(network: Network, domain: Domain, watch: Watch) -> tuple[int, ...]:
         """Count the faces inside those of a block, which are so large a share of all."""
         watch.layer, watch.layer_name = number, _name(layers[number])
         watch.report(0.0)
-        known = classify(old, level, level.window, watch)
-        entries = settle_signs(old, number, known, made, watch)
-        edges = cross_edges(old, number, entries, level.window, made, watch)
-        chords, inside = find_chords(old, number, entries, edges, level.window, made, watch)
         is_last = number + 1 == n_layers
-        n_children = int(inside.children.sum(dtype=np.int64))
-        if not is_last or level.layer.has_false_lines:
-            new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
+        if level.layer.has_false_lines:
+            new, split, _ = split_by_maxima(old, level, number, made, watch)
             n_children = new.n_faces
+        else:
+            known = classify(old, level, watch)
+            entries = settle_signs(old, level, number, known, made, watch)
+            edges = cross_edges(old, level, number, entries, made, watch)
+            chords, inside = find_chords(old, level, number, entries, edges, made, watch)
+            n_children = int(inside.children.sum(dtype=np.int64))
+            if not is_last:
+                new, split = build(old, level, known, entries, edges, chords, inside, made, watch)
+            del known, entries, edges, chords, inside
         watch.counts[number] += n_children
         watch.check_faces(watch.counts[number])
         if is_last:
             watch.share = min(1.0, (watch.share or 0.0) + share)
             watch.report(1.0)
             return
-        del known, entries, edges, chords, inside
         following = Level.behind(level, split, layers[number + 1], room=0)
         most = _BLOCK_OF_MAPS // max(1, 24 * layers[number + 1].width)
         size = max(1, min(_BLOCK_OF_FACES, most))

@@ -77,6 +77,8 @@ class Watch:
     began: float = field(default_factory=time.perf_counter)
     # What is done of all that is counted, where that is done in blocks; else None.
     share: float | None = None
+    # A layer may take its passes so many times; which time it is.
+    part: tuple[int, int] = (0, 1)
     _stage: str = ALL_PASSES
 
     def stage(self, name: str) -> Stage:
@@ -117,6 +119,7 @@ class Watch:
             self.reporter.update(self._event("layer", int(done * self.n_faces), self.n_faces))
         elif self._stage in _PASSES:
             share = (_PASSES.index(self._stage) + done) / len(_PASSES)
+            share = (self.part[0] + share) / self.part[1]
             self.reporter.update(self._event("layer", int(share * self.n_faces), self.n_faces))
         else:
             self.reporter.update(self._event(self._stage, int(done * 1e6), 10**6))

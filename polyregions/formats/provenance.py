@@ -550,8 +550,6 @@ def _check_some(vertices: ExactVertices, xy: FloatArray, error: FloatArray) -> N
             triple = vertices[v]
         except ZeroDivisionError:  # one line twice
             triple = 0, 0, 0
-        except RecursionError as error_:
-            raise FormatError("its network is too deep to work out exact vertices") from error_
         if triple[2] == 0:
             raise FormatError(f"the lines of vertex {v} do not meet")
         if not is_within(triple, xy[v].tolist(), error[v].tolist()):

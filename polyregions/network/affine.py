@@ -325,6 +325,13 @@ class Gather(AffineStep):
     def _taken(self) -> IntArray:
         return np.flatnonzero(self.index >= 0)
 
+    @cached_property
+    def _by_column(self) -> tuple[IntArray, IntArray, IntArray]:
+        """The inputs that are taken, and where the outputs that take each begin, in a list."""
+        outputs = self._taken[np.argsort(self.index[self._taken], kind="stable")]
+        columns, starts = np.unique(self.index[outputs], return_index=True)
+        return columns, starts, outputs
+
     def apply(self, x: FloatArray) -> FloatArray:
         if len(self._taken) == len(self.index):
             return np.take(x, self.index, axis=-1)
@@ -340,8 +347,9 @@ class Gather(AffineStep):
 
     def adjoint(self, g: FloatArray) -> FloatArray:
         total = np.zeros((*g.shape[:-1], self.width))
-        flat = total.reshape(-1, self.width).T
-        np.add.at(flat, self.index[self._taken], g.reshape(-1, len(self.index)).T[self._taken])
+        columns, starts, outputs = self._by_column
+        if len(columns):
+            total[..., columns] = np.add.reduceat(g[..., outputs], starts, axis=-1)
         return total
 
     def adjoint_magnitude(self, g: FloatArray) -> FloatArray:
