@@ -89,6 +89,25 @@ def concurrent_layers(n_lines: int) -> Layers:
     return [(weight, -(weight.sum(axis=1) / 3)), (np.ones((1, n_lines)), np.zeros(1))]
 
 
+def deep_layers(depth: int, width: int) -> Layers:
+    """Many layers, in which every unit is active on half of [-1, 1]**2.
+
+    Weights are normal, with a variance that keeps the size of values; biases are minus the medians
+    at 4096 points. All numbers are multiples of 2**-20.
+    """
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, (4096, 2))
+    layers: Layers = []
+    for n, m in pairwise([2, *[width] * depth]):
+        weight = _short(rng.normal(size=(m, n)) * np.sqrt(2 / n))
+        z = x @ weight.T
+        bias = -_short(np.median(z, axis=0))
+        layers.append((weight, bias))
+        x = np.maximum(z + bias, 0)
+    layers.append((_short(rng.normal(size=(1, width))), np.zeros(1)))
+    return layers
+
+
 def folded_layers(n_folds: int, widths: Sequence[int], seed: int) -> Layers:
     """A network with many regions for its size, about evenly spread over [-1, 1]**2.
 
@@ -276,6 +295,10 @@ WORKLOADS = (
         128, 128, 128,
     ),
     _hard("concurrent", Net("60 lines near one point", 1.0, partial(concurrent_layers, 60)), 60),
+    _hard(
+        "deep", Net("12 layers of 16 units, each active on half the square", 1.0,
+        partial(deep_layers, 12, 16)), 512, 512,
+    ),
     Workload("bounds-256x3", "bounds", f"what the proofs cost on {_WIDE}", _WIDE),
     Workload("bounds-64x4", "bounds", f"what the proofs cost on {_DEEP}", _DEEP),
     Workload("command", "command", "`polyregions count` of a saved 2-20-1", default(20)),
