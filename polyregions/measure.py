@@ -15,6 +15,7 @@ import numpy as np
 
 from polyregions import exact, filters
 from polyregions.engine import closely
+from polyregions.engine.crew import Crew
 from polyregions.engine.exactly import ExactVertices
 from polyregions.exact import Triple
 from polyregions.network import FloatArray, IntArray
@@ -125,7 +126,8 @@ def closer(part: Partition, faces: IntArray) -> Closer | None:
     offsets = np.append(0, np.cumsum(part.face_offsets[faces + 1] - begin))
     at = np.arange(offsets[-1]) + np.repeat(begin - offsets[:-1], np.diff(offsets))
     vertices, corners = np.unique(part.face_vertices[at], return_inverse=True)
-    xy, error = closely.coordinates(part.vertex_exact.provenance, vertices)
+    with Crew() as crew:
+        xy, error = closely.coordinates(part.vertex_exact.provenance, vertices, crew.run)
     known = part.vertex_error[vertices]
     keep = ~(error < known)
     xy[keep], error[keep] = part.vertex_xy[vertices][keep], known[keep]

@@ -8,9 +8,9 @@ infinite bounds.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from polyregions.engine.exactly import Provenance
     from polyregions.exact import Triple
 
-SignArray = np.ndarray[Any, np.dtype[np.int8]]
+Run: TypeAlias = Callable[[int, Callable[[int, int], None], int], None]
+SignArray: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
 
 # Lines or vertices that are worked out at once.
 _BLOCK = 1 << 14
@@ -143,22 +144,34 @@ def _from_integers(triples: Sequence[Triple]) -> Doubled:
     return found
 
 
-def vertices(made: Provenance, number: IntArray) -> Doubled:
-    """Vertices as homogeneous points, with w > 0; NaN where that is not proven."""
+def vertices(made: Provenance, number: IntArray, run: Run | None = None) -> Doubled:
+    """Vertices as homogeneous points, with w > 0; NaN where that is not proven.
+
+    `run` calls a function for ranges that cover all, maybe in several threads, as `Crew.run` does.
+    """
     found = Doubled.empty(len(number))
-    for i in range(0, len(number), _BLOCK):
-        lines, which = np.unique(made.vertex_lines[number[i : i + _BLOCK]], return_inverse=True)
+
+    def work(begin: int, end: int) -> None:
+        lines, which = np.unique(made.vertex_lines[number[begin:end]], return_inverse=True)
         pairs = cuts(made, lines)[which.reshape(-1, 2)]
         with np.errstate(all="ignore"):
-            double_double.meet(*pairs.parts, *(part[i : i + _BLOCK] for part in found.parts))
+            double_double.meet(*pairs.parts, *(part[begin:end] for part in found.parts))
+
+    if run is None:
+        for begin in range(0, len(number), _BLOCK):
+            work(begin, min(begin + _BLOCK, len(number)))
+    else:
+        run(len(number), work, _BLOCK)
     return found
 
 
-def coordinates(made: Provenance, number: IntArray) -> tuple[FloatArray, FloatArray]:
+def coordinates(
+    made: Provenance, number: IntArray, run: Run | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Coordinates of vertices, (n, 2) float64, and bounds on their errors."""
     xy, error = np.empty((2, len(number), 2))
     with np.errstate(all="ignore"):
-        double_double.coordinates(*vertices(made, number).parts, xy, error)
+        double_double.coordinates(*vertices(made, number, run).parts, xy, error)
     return xy, error
 
 

@@ -307,17 +307,24 @@ def round_exactly(vertices: Sequence[FloatArray], which: BoolArray, made: Proven
             )
 
 
-def sharpen(vertices: Sequence[FloatArray], first: int, window: Window, made: Provenance) -> None:
+def sharpen(
+    vertices: Sequence[FloatArray],
+    first: int,
+    window: Window,
+    made: Provenance,
+    run: closely.Run | None = None,
+) -> None:
     """Work out anew, from vertex `first` on, where coordinates have loose bounds.
 
-    So no vertex hands on to later ones what near-parallel lines have cost it.
+    So no vertex hands on to later ones what near-parallel lines have cost it. For `run` see
+    `closely.vertices`.
     """
     x, y, dx, dy = (part[first:] for part in vertices)
     loose = dx > LOOSE * np.maximum(np.abs(x), window.x)
     loose |= dy > LOOSE * np.maximum(np.abs(y), window.y)
     (which,) = np.nonzero(loose)
     if len(which):
-        xy, error = closely.coordinates(made, first + which)
+        xy, error = closely.coordinates(made, first + which, run)
         for axis, (value, bound) in enumerate(((x, dx), (y, dy))):
             better = error[:, axis] < bound[which]
             value[which[better]] = xy[better, axis]

@@ -46,7 +46,7 @@ def finish(
             maps = Maps(0, 0, maps.columns[faces], maps.eab, maps.ec)
             group = group[faces]
     with watch.stage("coordinates"):
-        sharpen(complex_.vertices, 0, level.window, made)
+        sharpen(complex_.vertices, 0, level.window, made, watch.run)
     with watch.stage("labels"):
         pattern = _patterns(complex_.n_faces, network.n_units, made, watch)
         made.finish(pattern)

@@ -203,7 +203,7 @@ def cross_edges(
         old.n_vertices, *vertices, made.vertex_lines, concurrent,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
-    sharpen(vertices, old.n_vertices, level.window, made)
+    sharpen(vertices, old.n_vertices, level.window, made, watch.run)
     return Crossings(items, group_start, vertices, first_line)
 
 
@@ -354,7 +354,7 @@ def cut_faces(
         is_long=is_long,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
-    sharpen(vertices, old.n_vertices + n_on_edges, level.window, made)
+    sharpen(vertices, old.n_vertices + n_on_edges, level.window, made, watch.run)
     return new, split
 
 
