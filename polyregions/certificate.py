@@ -29,6 +29,7 @@ from polyregions import cycles, exact, measure
 from polyregions.domain import Domain
 from polyregions.errors import CertificateError
 from polyregions.exact import Triple
+from polyregions.float64 import TINY, U
 from polyregions.measure import RELATIVE_ERROR
 from polyregions.network import FloatArray, IntArray
 
@@ -37,8 +38,6 @@ if TYPE_CHECKING:
 
 # How many vertices are compared with the exact ones where each of those costs some milliseconds.
 SAMPLE = 200
-
-_U = 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -632,7 +631,7 @@ def _do_advance(part: Partition, run: IntArray, along: FloatArray) -> bool:
     sign = 1 if along[axis] > 0 else -1
     x, error = part.vertex_xy[run, axis] * sign, part.vertex_error[run, axis]
     gap = np.diff(x)
-    slack = 4 * _U * (np.abs(x[1:]) + np.abs(x[:-1]) + error[1:] + error[:-1])
+    slack = 4 * U * (np.abs(x[1:]) + np.abs(x[:-1]) + error[1:] + error[:-1])
     is_open = gap <= error[1:] + error[:-1] + slack
     for i in np.flatnonzero(is_open).tolist():
         before, after = (part.exact_vertex(int(v))[axis] for v in run[i : i + 2])
@@ -661,7 +660,7 @@ def _is_surely_off(part: Partition, v: int, start: FloatArray, end: FloatArray) 
         (float(x) * sx, float(y) * sy)
         for x, y in (start, end, part.vertex_xy[v], part.vertex_error[v])
     )
-    tiny = filters.TINY
+    tiny = TINY
     value, bound = filters.twice_triangle(
         ax, ay, bx, by, cx, cy, tiny, tiny, tiny, tiny, ecx + tiny, ecy + tiny
     )

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyregions.filters import TINY, U, kernel, twice_area
+from polyregions.filters import kernel, twice_area
+from polyregions.float64 import TINY, U
 
 # What `self_check` found.
 FINE, NOT_MATCHED, BORDER_OPEN, NOT_FINITE, NOT_POSITIVE, NOT_COVERED = range(6)

@@ -18,9 +18,9 @@ import numpy as np
 from flint import fmpq, fmpz
 from numpy.typing import NDArray
 
-Triple: TypeAlias = tuple[int, int, int]
+from polyregions.float64 import LEAST
 
-_SMALLEST = 2.0**-1074  # half of it is no float64
+Triple: TypeAlias = tuple[int, int, int]
 
 
 def point(x: float, y: float) -> Triple:
@@ -90,7 +90,7 @@ def integers(*arrays: NDArray[np.float64]) -> tuple[list[list[int]], int]:
 
 def rounding_error(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """How far the nearest float64 numbers can be from what was rounded: half their spacing."""
-    half: NDArray[np.float64] = np.maximum(np.spacing(np.abs(values)) / 2, _SMALLEST)
+    half: NDArray[np.float64] = np.maximum(np.spacing(np.abs(values)) / 2, LEAST)
     return half
 
 

@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-U = 2.0**-53
-TINY = 1e-300
+from polyregions.float64 import TINY, U
+
 _SLACK = 1 + 1e-9
 
 

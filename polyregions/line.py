@@ -27,6 +27,7 @@ from numpy.typing import ArrayLike
 from polyregions import engines, exact
 from polyregions.domain import Domain, Plane, as_domain
 from polyregions.exact import Triple
+from polyregions.float64 import NORMAL, U
 from polyregions.limits import as_flag, as_limit
 from polyregions.lower import lower
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
@@ -38,8 +39,6 @@ from polyregions.segment import Segment, inputs_text
 if TYPE_CHECKING:
     from polyregions.jacobian import Jacobian
 
-_U = 2.0**-53
-_TINY = 2.0**-1022
 # Where bounds leave more than this share of a length open, its ends are worked out exactly.
 _RELATIVE_ERROR = 1e-3
 
@@ -413,7 +412,7 @@ class LinePartition:
         slope_error, offset_error = self.piece_slope_error[piece], self.piece_offset_error[piece]
         error = slope_error * np.abs(s) + offset_error + (np.abs(slope) + slope_error) * s_error
         # A product and a sum for the value, and those of the bound itself.
-        error = (error + 4 * _U * (np.abs(slope * s) + np.abs(offset))) * (1 + 16 * _U) + _TINY
+        error = (error + 4 * U * (np.abs(slope * s) + np.abs(offset))) * (1 + 16 * U) + NORMAL
         return slope * s + offset, error
 
     @property
@@ -470,8 +469,8 @@ class LinePartition:
         # A breakpoint that is off moves length from one piece to the next.
         bend = np.abs(np.diff(rise, axis=0)) + slope_error[1:] + slope_error[:-1]
         error = length @ slope_error + self.breakpoint_error @ bend
-        error = (error + (self.n_pieces + 4) * _U * total) * (1 + (self.n_pieces + 8) * _U)
-        error += self.n_pieces * _TINY
+        error = (error + (self.n_pieces + 4) * U * total) * (1 + (self.n_pieces + 8) * U)
+        error += self.n_pieces * NORMAL
         total, error = np.where(is_endless, np.inf, total), np.where(is_endless, 0.0, error)
         return _read_only(total), _read_only(error)
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from polyregions import cycles, exact
 from polyregions.exact import Triple
+from polyregions.float64 import TINY, U
 from polyregions.network import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ BoolArray: TypeAlias = NDArray[np.bool_]
 ObjectArray: TypeAlias = NDArray[np.object_]
 
 # Unit roundoff of float64, and a number below which products may have lost bits to underflow.
-_U = 2.0**-53
-_TINY = 1e-300
 # Coordinates between these powers of two are computed with as they are.
 _ORDINARY = 400
 # Pairs of points and faces up to which all are compared, without compiled code.
@@ -85,7 +84,7 @@ class Locator:
         self._xy, self._error = vertex_xy, vertex_error
         self._offsets, self._start = face_offsets, face_vertices
         # Rows of x, y and bounds on their errors, in a scale in which products do neither
-        # overflow nor underflow. What is lost to that in scaling is far below _TINY.
+        # overflow nor underflow. What is lost to that in scaling is far below TINY.
         _, exponent = np.frexp(np.abs(corners).max(axis=0))
         self._scaling = np.where(np.abs(exponent) > _ORDINARY, -exponent, 0)
         self._table = np.concatenate([self._scaled(vertex_xy), self._scaled(vertex_error)], axis=1)
@@ -356,7 +355,7 @@ def side_signs(a: FloatArray, b: FloatArray, p: FloatArray) -> IntArray:
             + a[:, 3] * (e[:, 0] + b[:, 2])
         )
         products = np.abs(first) + np.abs(second)
-        bound = (moved + 8 * _U * products) * (1 + 32 * _U) + _TINY
+        bound = (moved + 8 * U * products) * (1 + 32 * U) + TINY
         value = first - second
         return (value > bound).astype(np.int64) - (value < -bound).astype(np.int64)
 

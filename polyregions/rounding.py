@@ -16,6 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
+from polyregions.float64 import U
 from polyregions.network import (
     Activation,
     AffineStep,
@@ -27,8 +28,6 @@ from polyregions.network import (
     joined_pairs,
     parted,
 )
-
-_U64 = 2.0**-53
 
 _Values: TypeAlias = tuple[FloatArray, FloatArray]
 
@@ -54,11 +53,11 @@ class Precision:
 
     def gamma(self, n: int) -> float:
         """The factor ``n u / (1 - n u)``, with float64's roundoff added; inf where it has none."""
-        nu = n * (self.unit_roundoff + _U64)
+        nu = n * (self.unit_roundoff + U)
         return nu / (1 - nu) if nu < 1 else np.inf
 
 
-FLOAT64 = Precision("float64", _U64, 2.0**-1022, float(np.finfo(np.float64).max))
+FLOAT64 = Precision("float64", U, 2.0**-1022, float(np.finfo(np.float64).max))
 
 
 @dataclass(frozen=True)

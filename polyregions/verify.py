@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyregions.domain import Domain
+from polyregions.float64 import NORMAL, U
 from polyregions.forward import Forward, Sample, forward_of
 from polyregions.limits import as_integer
 from polyregions.line import LinePartition
@@ -36,8 +37,6 @@ from polyregions.rounding import ForwardBound, forward_bound, jacobian_bound
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
-_U64 = 2.0**-53
-_TINY = 2.0**-1022
 # Samples taken at once, and how many numbers of one kind they may have: about 16 MB.
 _POINTS_AT_ONCE = 1 << 15
 _NUMBERS_AT_ONCE = 1 << 21
@@ -375,7 +374,7 @@ class Verifier:
         weight_error, bias_error = self.part.face_weight_error[at], self.part.face_bias_error[at]
         off = np.einsum("nmi,ni->nm", weight_error, np.abs(points)) + bias_error
         # Two products and two sums are off by 4u in all, and `off` itself by as much.
-        limit = bound.values + off * (1 + 8 * _U64) + 8 * _U64 * size + 4 * _TINY
+        limit = bound.values + off * (1 + 8 * U) + 8 * U * size + 4 * NORMAL
         return _compare(name, sample.values, value, limit, _at(points))
 
     def _jacobians(self, at: IntArray, points: FloatArray, sample: Sample) -> Check:
@@ -414,7 +413,7 @@ class Verifier:
         checks: list[Check] = []
         straddling = 0
         # The difference quotient itself is computed in float64 from three values.
-        errors = errors + (8 * _U64 * np.abs(values) + _TINY)
+        errors = errors + (8 * U * np.abs(values) + NORMAL)
         values, errors = (a.reshape(*shape, -1) for a in (values, errors))
         for axis, (along, component) in enumerate([(y, 1), (x, 0)]):
             if len(along) < 2:
@@ -427,7 +426,7 @@ class Verifier:
             whole = (before == faces) & (after == faces) & (faces >= 0)
             straddling += int(np.count_nonzero((faces >= 0) & ~whole))
             exact = self.part.face_weight[faces[whole], :, component]
-            off = self.part.face_weight_error[faces[whole], :, component] + 8 * _U64 * np.abs(exact)
+            off = self.part.face_weight_error[faces[whole], :, component] + 8 * U * np.abs(exact)
             i, j = np.nonzero(whole)
             where = _at(np.stack([x[j], y[i]], axis=1))
             checks.append(
@@ -479,13 +478,13 @@ class Verifier:
             here = ends[first[some.start] : first[some.stop]]
             row = np.repeat(np.arange(len(points)), np.diff(first[some.start : some.stop + 1]))
             e = here % max(len(edges), 1)
-            shift = (moved[row] * steepest[unit[e]]).sum(axis=1) * (1 + 8 * _U64)
+            shift = (moved[row] * steepest[unit[e]]).sum(axis=1) * (1 + 8 * U)
             checks.append(
                 _compare(
                     "edges",
                     sample.preactivation[row, unit[e]],
                     breakpoint[e],
-                    bound[row, unit[e]] + shift + _TINY,
+                    bound[row, unit[e]] + shift + NORMAL,
                     _of_unit(edges[e], unit[e]),
                 )
             )
@@ -532,7 +531,7 @@ def _inside(domain: Domain, points: FloatArray) -> BoolArray:
     for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         left = (b[0] - a[0]) * (y - a[1])
         right = (b[1] - a[1]) * (x - a[0])
-        inside &= left - right > 8 * _U64 * (np.abs(left) + np.abs(right)) + _TINY
+        inside &= left - right > 8 * U * (np.abs(left) + np.abs(right)) + NORMAL
     return inside
 
 
@@ -598,7 +597,7 @@ def _stencil_error(errors: FloatArray, along: FloatArray, axis: int) -> FloatArr
         + left / (right * (left + right)) * e[2:]
     )
     # numpy takes equal spacings for (f[i+1] - f[i-1]) / 2h, whose weights differ by roundoff.
-    return np.moveaxis(limit, 0, axis) * (1 + 16 * _U64)
+    return np.moveaxis(limit, 0, axis) * (1 + 16 * U)
 
 
 def _count(name: str, wrong: BoolArray, describe: Callable[[int], str]) -> Check:
@@ -623,7 +622,7 @@ def _compare(
     with np.errstate(invalid="ignore"):
         error = np.abs(got - expected)
         wrong = known & ~(error <= limit)
-        share = np.where(known & (error > 0), error / np.where(limit > 0, limit, _TINY), 0.0)
+        share = np.where(known & (error > 0), error / np.where(limit > 0, limit, NORMAL), 0.0)
     bad = wrong.any(axis=1)
     example = ""
     if bad.any():

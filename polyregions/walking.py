@@ -16,10 +16,9 @@ import numpy as np
 from numba import njit
 
 from polyregions.engine.crew import Crew
+from polyregions.float64 import TINY, U
 from polyregions.network import FloatArray, IntArray
 
-U = 2.0**-53
-TINY = 1e-300
 # Walks longer than this choose their way at random.
 _PATIENCE = 48
 # Faces with more sides than this are searched by bisection.

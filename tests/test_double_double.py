@@ -15,7 +15,8 @@ from test_engine import assert_agrees
 import polyregions as pr
 from polyregions.engine import closely, double_double
 from polyregions.engine.exactly import Provenance
-from polyregions.engine.kernels import UNDECIDED, U
+from polyregions.engine.kernels import UNDECIDED
+from polyregions.float64 import U
 
 UU = Fraction(U) ** 2
 

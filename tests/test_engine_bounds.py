@@ -20,6 +20,7 @@ from polyregions import exact
 from polyregions.domain import as_domain
 from polyregions.engine import kernels, subdivide
 from polyregions.engine.layers import compile_layers
+from polyregions.float64 import LEAST, U
 from polyregions.network import Activation, Affine, Scale, leaky_relu, relu
 from polyregions.reference import subdivide as subdivide_rational
 
@@ -121,7 +122,7 @@ def test_bounds_for_all_corners_of_a_face_cover_each_of_them() -> None:
         corners = rng.uniform(-1, 1, (4, 2)) * scale
         a, b = rng.normal(size=(2, 6)) * slope
         c = -(a * corners[0, 0] + b * corners[0, 1])
-        far = np.abs(corners) * 8 * kernels.U + kernels.LEAST
+        far = np.abs(corners) * 8 * U + LEAST
         bound = np.empty(6)
         none = np.zeros(6)
         kernels.bounds_of_face(a, b, c, none, none, *far.max(axis=0).tolist(), 1.0, bound)

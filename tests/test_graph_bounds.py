@@ -18,12 +18,12 @@ from polyregions.engine import complex as complexes
 from polyregions.engine.complex import Complex
 from polyregions.engine.crew import Crew
 from polyregions.engine.exactly import Provenance
-from polyregions.engine.kernels import TINY, U
 from polyregions.engine.layers import compile_layers
 from polyregions.engine.maps import Level
 from polyregions.engine.program import Bounded, Bounds, IntegerSegment, _denominator, _times
 from polyregions.engine.rounds import advance, draw, number_of_pair
 from polyregions.engine.segments import Elementwise, Selection, cut
+from polyregions.float64 import TINY, U
 from polyregions.network import (
     Activation,
     Affine,

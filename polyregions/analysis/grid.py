@@ -12,13 +12,13 @@ from flint import fmpz_mat
 from numpy.typing import ArrayLike, NDArray
 
 from polyregions.exact import Triple, cross
+from polyregions.float64 import U
 from polyregions.network import FloatArray, IntArray
 from polyregions.partition import Partition
 
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 # Unit roundoff of float64.
-_U = 2.0**-53
 
 # When to give up looking for a grid that hits a face: the number of points compared with it, where
 # a point that float64 cannot decide on counts as many, as it takes that long.
@@ -81,7 +81,7 @@ def _compare(
     it rounds by less than 46 uM^2. The factors below are more than enough.
     """
     size = max(np.abs(corners).max(), np.abs(x).max(), np.abs(y).max()) + error
-    bound = 64 * _U * size**2 + 16 * error * size
+    bound = 64 * U * size**2 + 16 * error * size
     least = np.full((len(y), len(x)), np.inf)
     for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
         across = (b[0] - a[0]) * (y - a[1])
@@ -239,7 +239,7 @@ def _columns(
     the box are let in, and located exactly by the caller.
     """
     step = (stop - start) / (n - 1)
-    slack = 8 * _U * n * max(abs(start), abs(stop)) / (stop - start) + 8 * _U * n
+    slack = 8 * U * n * max(abs(start), abs(stop)) / (stop - start) + 8 * U * n
     first = np.ceil((low - start) / step - slack).astype(np.int64)
     last = np.floor((high - start) / step + slack).astype(np.int64)
     return np.maximum(first, 0), np.minimum(last, n - 1)

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyregions.engine.kernels import HUGE, LEAST, PROVEN, TINY, U, kernel
+from polyregions.engine.kernels import PROVEN, kernel
+from polyregions.float64 import HUGE, LEAST, TINY, U
 
 
 @kernel

@@ -18,6 +18,7 @@ from polyregions.engine.complex import Complex, indices
 from polyregions.engine.exactly import Provenance
 from polyregions.engine.maps import Window
 from polyregions.exact import Triple, dot, meet, rounded
+from polyregions.float64 import TINY, U
 from polyregions.network import ByteArray, FloatArray, IntArray
 
 _BITS = 128
@@ -184,12 +185,12 @@ def decide_orders(items: Items, stretches: Stretches, tally: Tally) -> None:
     runs: list[tuple[int, int]] = []
     for e in np.flatnonzero(items.is_open).tolist():
         begin, end = items.start[e : e + 2].tolist()
-        t, tau = items.t[begin:end], items.tau[begin:end] + 8 * kernels.U
+        t, tau = items.t[begin:end], items.tau[begin:end] + 8 * U
         # By their lower ends, intervals fall into runs: a new one starts beyond all before it.
         by_lower_end = np.argsort(t - tau, kind="stable")
         for values in (items.item, items.t, items.tau):
             values[begin:end] = values[begin:end][by_lower_end]
-        t, tau = items.t[begin:end], items.tau[begin:end] + 8 * kernels.U
+        t, tau = items.t[begin:end], items.tau[begin:end] + 8 * U
         reach = np.maximum.accumulate(t + tau)
         fresh = np.concatenate([[True], t[1:] - tau[1:] > reach[:-1]])
         firsts = [*np.flatnonzero(fresh).tolist(), end - begin]
@@ -221,20 +222,20 @@ def decide_orders(items: Items, stretches: Stretches, tally: Tally) -> None:
         here = slice(*run)
         items.item[here] = items.item[here][order]
         items.t[here] = t[i:j][order]
-        items.tau[here] = 2 * kernels.U
+        items.tau[here] = 2 * U
         tally.settle(double_double=j - i)
 
 
 def _order(t: FloatArray, low: FloatArray, error: FloatArray) -> IntArray | None:
     """The order of parameters ``t + low``, or None where their errors leave it open."""
-    if not (error < kernels.U / 4).all():
+    if not (error < U / 4).all():
         return None
     order = np.lexsort((low, t))
     t, low, error = t[order], low[order], error[order]
     # The rounded difference of t is off by no more than u of it, that of low by less than u**2.
     gap = (t[1:] - t[:-1]) + (low[1:] - low[:-1])
-    least = (error[1:] + error[:-1]) * (1 + 8 * kernels.U) + 4 * kernels.U**2
-    return order if (gap * (1 - 8 * kernels.U) > least).all() else None
+    least = (error[1:] + error[:-1]) * (1 + 8 * U) + 4 * U**2
+    return order if (gap * (1 - 8 * U) > least).all() else None
 
 
 def _decide_run(
@@ -255,7 +256,7 @@ def _decide_run(
         items.item[run] = items.item[run][order]
         items.t[run] = [keys[i].rounded for i in order]
         items.tied[run] = [False, *(keys[i] == keys[j] for i, j in pairwise(order))]
-    items.tau[run] = 2 * kernels.U
+    items.tau[run] = 2 * U
 
 
 class _Parameter:
@@ -302,9 +303,7 @@ def round_exactly(vertices: Sequence[FloatArray], which: BoolArray, made: Proven
             value = rounded(numerator, w)
             n, d = value.as_integer_ratio()
             vertices[axis][v] = value
-            vertices[axis + 2][v] = (
-                0.0 if n * w == numerator * d else 2 * kernels.U * abs(value) + kernels.TINY
-            )
+            vertices[axis + 2][v] = 0.0 if n * w == numerator * d else 2 * U * abs(value) + TINY
 
 
 def sharpen(

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from polyregions.engine.kernels import TINY, U, kernel
+from polyregions.engine.kernels import kernel
+from polyregions.float64 import TINY, U
 
 UU = U * U
 # Of Dekker's splitting of 53 bits into 26 and 26 and a sign.

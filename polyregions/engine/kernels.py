@@ -23,11 +23,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-U = 2.0**-53
-TINY = 1e-300  # more than all underflows of one result lose
-LEAST = 2.0**-1074  # the smallest positive float64; one underflow loses at most half of it
-LARGEST = float(np.finfo(np.float64).max)
-HUGE = 1e290
+from polyregions.float64 import HUGE, LARGEST, LEAST, TINY, U
+
 # For measuring what the bounds cost, and for nothing else: without them nothing is proven. Such
 # kernels are cached only where NUMBA_CACHE_DIR says so, or others would take them for proven ones.
 PROVEN = "POLYREGIONS_UNPROVEN" not in os.environ

@@ -20,14 +20,11 @@ from flint import fmpz_mat
 
 from polyregions.engine.program import IntegerSegment
 from polyregions.engine.segments import Segment, Switching, cut
+from polyregions.float64 import LEAST, TINY, U
 from polyregions.network import Affine, AffineStep, FloatArray, IntArray, Network, Scale
 
 # Weights of networks whose layers are remembered, at most, all together.
 _REMEMBERED = 1 << 18
-
-U = 2.0**-53
-TINY = 1e-300
-LEAST = 2.0**-1074
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,6 +17,7 @@ from polyregions.engine import bounding, kernels
 from polyregions.engine.complex import INDEX
 from polyregions.engine.layers import Layer
 from polyregions.engine.program import Bounded, Bounds
+from polyregions.float64 import HUGE, TINY
 from polyregions.network import ByteArray, FloatArray, IntArray
 
 # Maps are changed from sibling to sibling at most so many times before a product is due.
@@ -280,9 +281,9 @@ def _first_maps(layer: Layer, window: Window) -> Maps:
     error = layer.weight_error
     with np.errstate(over="ignore", invalid="ignore"):
         eab = (error[:, 0] * window.x + error[:, 1] * window.y) * (1 + 1e-9)
-    eab += kernels.TINY * (error > 0).any(axis=1)
+    eab += TINY * (error > 0).any(axis=1)
     ec = layer.bias_error * (1 + 1e-9)
-    eab, ec = (np.where(e < kernels.HUGE, e, np.inf)[None] for e in (eab, ec))
+    eab, ec = (np.where(e < HUGE, e, np.inf)[None] for e in (eab, ec))
     return Maps(0, 0, columns, eab, ec)
 
 

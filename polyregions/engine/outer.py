@@ -19,7 +19,7 @@ from flint import fmpz_mat
 
 from polyregions.domain import Plane, Ring
 from polyregions.engine import complex as complexes
-from polyregions.engine import kernels, seams
+from polyregions.engine import seams
 from polyregions.engine.complex import Complex
 from polyregions.engine.exactly import Provenance
 from polyregions.engine.layers import Layer
@@ -33,6 +33,7 @@ from polyregions.engine.splitting import (
     settle_signs,
 )
 from polyregions.engine.watch import Watch
+from polyregions.float64 import HUGE, TINY, U
 from polyregions.network import FloatArray, IntArray, Network
 
 # A ring is so many times as wide as what it surrounds: errors of coordinates grow by as much. A
@@ -87,7 +88,7 @@ def fit(network: Network, layers: list[Layer], asked: Plane, watch: Watch) -> Pl
 
 def window(plane: Plane) -> Window:
     """What error bounds of maps refer to: the middle, from where they grow with the distance."""
-    width = max((*plane.rings, plane.half_width)[0], kernels.TINY)
+    width = max((*plane.rings, plane.half_width)[0], TINY)
     return Window(width, width, is_separate=True)
 
 
@@ -240,16 +241,16 @@ def _add_vertices(
     # Along the line a x + b y + c = 0, so (b, -a) or (-b, a), whichever leads out.
     way = rows[:, [1, 0]] * (1.0, -1.0)
     with np.errstate(all="ignore"):
-        error = rows[:, 3, None] / (level.window.y, level.window.x) * (1 + 1e-9) + kernels.TINY
+        error = rows[:, 3, None] / (level.window.y, level.window.x) * (1 + 1e-9) + TINY
         at = np.arange(len(fresh))
         way *= (np.sign(way[at, axis]) * sign)[:, None]
         ahead, aside = np.abs(way[at, axis]), np.abs(way[at, 1 - axis])
-        is_plain = ahead - aside > error.sum(axis=1) * (1 + 1e-9) + 4 * kernels.U * (ahead + aside)
+        is_plain = ahead - aside > error.sum(axis=1) * (1 + 1e-9) + 4 * U * (ahead + aside)
     for i in np.flatnonzero(~is_plain).tolist():
         a, b, _ = made.cut(int(cut[i]))
         steep = (Fraction(-a, b) if axis[i] == 0 else Fraction(-b, a)) * int(sign[i])
         way[i, axis[i]], way[i, 1 - axis[i]] = sign[i], _as_float(steep)
-        error[i] = 2 * kernels.U * np.abs(way[i]) + kernels.TINY
+        error[i] = 2 * U * np.abs(way[i]) + TINY
         if abs(steep) > 1:
             v = int(fresh[i])
             aside_now = abs(float((new.vx, new.vy)[1 - axis[i]][v]))
@@ -316,11 +317,11 @@ def _check_faces(
     with np.errstate(all="ignore"):
         rate = a * wx + b * wy
         sizes = np.abs(a * wx) + np.abs(b * wy)
-        error = np.abs(a) * dx + np.abs(b) * dy + 8 * kernels.U * sizes
+        error = np.abs(a) * dx + np.abs(b) * dy + 8 * U * sizes
         for w, d, size in ((wx, dx, window.x), (wy, dy, window.y)):
-            error += (bound / size + kernels.TINY) * (np.abs(w) + d)
-        error = error * (1 + 1e-9) + kernels.TINY
-        is_certain = (error < kernels.HUGE) & (np.abs(rate) > error)
+            error += (bound / size + TINY) * (np.abs(w) + d)
+        error = error * (1 + 1e-9) + TINY
+        is_certain = (error < HUGE) & (np.abs(rate) > error)
         # A gradient that is zero, as that of a unit whose inputs are all off.
         is_certain |= (a == 0) & (b == 0) & (bound == 0)
     is_wrong = is_certain & np.where(side > 0, rate < 0, (rate > 0) & (side < 0))

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from polyregions.engine import bounding
-from polyregions.engine.kernels import PROVEN, U
+from polyregions.engine.kernels import PROVEN
 from polyregions.engine.segments import Segment
 from polyregions.exact import Triple
+from polyregions.float64 import U
 from polyregions.network import AffineStep, FloatArray, IntArray
 from polyregions.network import joined as _joined
 from polyregions.network.affine import Rows

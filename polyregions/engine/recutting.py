@@ -20,6 +20,7 @@ from polyregions.decomposition import convex_faces
 from polyregions.engine.complex import INDEX, Complex, indices, offsets
 from polyregions.engine.dissolve import kept_vertices
 from polyregions.engine.exactly import Provenance
+from polyregions.float64 import TINY
 from polyregions.network import IntArray
 
 BoolArray: TypeAlias = NDArray[np.bool_]
@@ -115,8 +116,8 @@ def _turns_left(old: Complex, made: Provenance, a: int, b: int, c: int) -> bool:
         xs.append(float(old.vx[v]) * sx)
         ys.append(float(old.vy[v]) * sy)
         errors += [
-            float(old.dx[v]) * sx + filters.TINY,
-            float(old.dy[v]) * sy + filters.TINY,
+            float(old.dx[v]) * sx + TINY,
+            float(old.dy[v]) * sy + TINY,
         ]
     corners = [xy for pair in zip(xs, ys, strict=True) for xy in pair]
     value, bound = filters.twice_triangle(*corners, *errors)

@@ -15,6 +15,7 @@ from polyregions.engine.maps import Level, Maps, Window
 from polyregions.engine.pieces import affine_pieces
 from polyregions.engine.watch import Watch
 from polyregions.exact import rounded
+from polyregions.float64 import TINY, U
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.partition import Partition
 from polyregions.patterns import first_difference
@@ -177,7 +178,7 @@ def _coefficients(
         *rows, scale = made.affine_map(len(made.layers) - 1, f).tolist()
         for i, row in enumerate(rows):
             exact = [rounded(int(v), int(scale[2])) for v in row]
-            error = np.abs(exact) * (2 * kernels.U) + kernels.TINY
+            error = np.abs(exact) * (2 * U) + TINY
             weight[f, i], bias[f, i] = exact[:2], exact[2]
             weight_error[f, i], bias_error[f, i] = error[:2], error[2]
     return weight, bias, weight_error, bias_error

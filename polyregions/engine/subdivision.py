@@ -10,7 +10,7 @@ import numpy as np
 
 from polyregions.domain import Domain, Plane
 from polyregions.engine import complex as complexes
-from polyregions.engine import kernels, outer, seams
+from polyregions.engine import outer, seams
 from polyregions.engine.complex import Complex, TooManyError
 from polyregions.engine.crew import Crew
 from polyregions.engine.exactly import Provenance
@@ -28,6 +28,7 @@ from polyregions.engine.splitting import (
     split_at_once,
 )
 from polyregions.engine.watch import ALL_PASSES, Watch
+from polyregions.float64 import TINY
 from polyregions.network import Network
 from polyregions.partition import Partition
 from polyregions.progress import Reporter
@@ -238,7 +239,7 @@ def _window(domain: Domain) -> Window:
         return outer.window(domain)
     # Any bounds will do that are not too small; these can be inverted.
     high = np.abs(domain.xy).max(axis=0)
-    return Window(max(float(high[0]), kernels.TINY), max(float(high[1]), kernels.TINY))
+    return Window(max(float(high[0]), TINY), max(float(high[1]), TINY))
 
 
 def _name(layer: Layer) -> str:

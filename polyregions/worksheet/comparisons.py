@@ -14,6 +14,7 @@ import torch
 from polyregions.analysis.extent import extent
 from polyregions.analysis.grid import locate_grid
 from polyregions.api import partition
+from polyregions.float64 import U
 from polyregions.lower import lower
 from polyregions.network import IntArray, Network
 from polyregions.partition import Partition, RegionCount
@@ -36,7 +37,6 @@ from polyregions.worksheet.networks import (
 BUILDERS: dict[str, Callable[..., SheetModel]] = {"shallow": Shallow, "deep": Deep}
 
 # Unit roundoff of float64.
-_U = 2.0**-53
 
 
 def same_complex(part: Partition, other: Partition) -> bool:
@@ -82,7 +82,7 @@ def answer_bias(model: SheetModel, part: Partition) -> BiasAnswer:
     without = partition(without_output_bias(model), domain=part.domain)
     shift = part.face_bias - without.face_bias
     # Both coefficients are off by no more than they say, and their difference was rounded once.
-    rounding = part.face_bias_error + without.face_bias_error + 2 * _U * np.abs(shift)
+    rounding = part.face_bias_error + without.face_bias_error + 2 * U * np.abs(shift)
     return BiasAnswer(
         bias=bias,
         part=part,
