@@ -21,6 +21,7 @@ from polyregions.plot import canvas, chart, keys
 from polyregions.plot.artists import Faces
 from polyregions.plot.bands import cut_into_bands, vertex_values
 from polyregions.plot.canvas import ColorMap
+from polyregions.proportions import drawn_alike
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
@@ -156,11 +157,14 @@ def partition(
         )
         color_key = keys.colorbar(ax, faces, "") if key else None
     elif color == "slope":
-        scale = SizeScale.of(slope_sizes(part.face_weight, output=output))
-        colors = slope_colors(part.face_weight, output=output, scale=scale)
+        gradient = part.face_weight * drawn_alike(part.domain.bounds)
+        scale = SizeScale.of(slope_sizes(gradient, output=output))
+        colors = slope_colors(gradient, output=output, scale=scale)
         faces, seams = canvas.draw_faces(ax, part, colors=colors, rasterized=pixels)
         color_key = (
-            keys.slope_wheel(ax, scale, names=chart.wheel_names(part.slice)) if key else None
+            keys.slope_wheel(ax, scale, domain=part.domain, names=chart.wheel_names(part.slice))
+            if key
+            else None
         )
     elif color == "value":
         faces = draw_values(ax, part, output, cmap or canvas.BRIGHT, rasterized=pixels)
@@ -180,7 +184,7 @@ def partition(
     if key and lines == "layer" and len(layers) > 1:
         strokes = [_stroke(part, n, width) for n in layers]
         line_key = keys.line_legend(ax, layers, *zip(*strokes, strict=True))
-    marks = chart.draw_marks(ax, part.domain, part.slice)
+    marks = chart.draw_marks(ax, part.domain, part.slice, canvas.page_size(ax, part.domain)[0])
     return PartitionArtists(ax, faces, seams, drawn, color_key, line_key, marks)
 
 
@@ -224,11 +228,11 @@ def active_units(part: Partition) -> IntArray:
 
 
 def gradient_jump(part: Partition, output: int) -> FloatArray:
-    """By how much, (E,) float64, the gradient differs between the sides; 0 on the border."""
+    """By how much, (E,) float64, the slope seen differs between the sides; 0 on the border."""
     jump = np.zeros(part.n_edges)
     left, right = part.edge_faces[part.is_inner].T
     difference = part.face_weight[left, output] - part.face_weight[right, output]
-    jump[part.is_inner] = np.hypot(*difference.T)
+    jump[part.is_inner] = np.hypot(*(difference * drawn_alike(part.domain.bounds)).T)
     return jump
 
 

@@ -109,7 +109,7 @@ def output(
         artist = draw_image(ax, area, values, cmap=colors)
     canvas.frame(ax, area, slice)
     canvas.draw_outline(ax, area)
-    chart.draw_marks(ax, area, slice)
+    chart.draw_marks(ax, area, slice, canvas.page_size(ax, area)[0])
     if key:
         keys.colorbar(ax, artist, "output")
     return artist
