@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 from polyregions import engines, exact
 from polyregions.domain import Domain, Plane, as_domain
 from polyregions.exact import Triple
-from polyregions.limits import as_flag, as_limit
+from polyregions.limits import as_flag, as_index, as_limit
 from polyregions.lower import lower
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.partition import Partition
@@ -185,7 +185,7 @@ class LinePartition:
 
     def exact_breakpoint(self, i: int) -> Fraction:
         """The exact parameter of breakpoint `i`."""
-        return Fraction(*self._ratio(range(self.n_pieces - 1)[i]))
+        return Fraction(*self._ratio(as_index(i, self.n_pieces - 1, "breakpoint")))
 
     def _ratio(self, i: int) -> tuple[int, int]:
         x, _, w = self._box.vertex_exact[int(self._order[1][i])]
@@ -245,7 +245,7 @@ class LinePartition:
 
     def breakpoint_units(self, i: int) -> IntArray:
         """All units that switch at breakpoint `i`, in increasing order."""
-        i = range(self.n_pieces - 1)[i]
+        i = as_index(i, self.n_pieces - 1, "breakpoint")
         before, after = self.strips.face_pattern[self.piece_face[i : i + 2]]
         switches: IntArray = np.flatnonzero(before != after)
         return switches
@@ -502,7 +502,7 @@ class LinePartition:
             Worked out exactly and rounded once; inputs are numbered in the order of C. See
             `Partition.jacobian`, also for its cost.
         """
-        return self._jacobian(self.piece_pattern[range(self.n_pieces)[i]])
+        return self._jacobian(self.piece_pattern[as_index(i, self.n_pieces, "piece")])
 
     @cached_property
     def _jacobian(self) -> Jacobian:

@@ -1095,3 +1095,16 @@ pr.plot.gradient_comparison(part, [([[1, 1]], [0])], resolution=3)
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_only_partitions_are_drawn(part: pr.Partition) -> None:
+    line = pr.partition_line(CROSS, [-1, -1], [1, 1])
+    draws = (pr.plot.partition, pr.plot.decisions, pr.plot.surface, pr.plot.gradient_comparison)
+    for draw in draws:
+        with pytest.raises(TypeError, match=r"a Partition, got list; make it by .*partition"):
+            draw(CROSS)
+        with pytest.raises(TypeError, match=r"got LinePartition; plot.line draws that"):
+            draw(line)
+    with pytest.raises(TypeError, match=r"got Partition; make it by polyregions.partition_line"):
+        pr.plot.line(part)
+    assert not plt.get_fignums()

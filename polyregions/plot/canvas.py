@@ -61,6 +61,17 @@ _DIGIT = 0.62
 _MARGIN = 0.02
 
 
+def check_part(part: Any) -> Partition:
+    """Refuse what is no partition of a plane."""
+    from polyregions.partition import Partition
+
+    if isinstance(part, Partition):
+        return part
+    kind = type(part).__name__
+    what = "plot.line draws that" if kind == "LinePartition" else "make it by polyregions.partition"
+    raise TypeError(f"part must be a Partition, got {kind}; {what}")
+
+
 def check_output(part: Partition, output: int) -> int:
     """Refuse an output that the partitioned network does not have."""
     return check_index(output, part.n_outputs)

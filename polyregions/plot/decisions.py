@@ -96,7 +96,7 @@ def decisions(
     >>> len(artists.boundaries.get_paths())
     3
     """
-    part = part._shown
+    part = canvas.check_part(part)._shown
     decision = part.face_decision
     chosen = sorted(set(decision.tolist()))
     if labels is not None and len(labels) <= chosen[-1]:

@@ -138,6 +138,7 @@ def partition(
     >>> len(artists.faces.get_paths()), len(artists.lines.get_paths())
     (4, 4)
     """
+    part = canvas.check_part(part)
     numbers = _check(part, color, lines, cmap, linewidth)
     part = part._shown
     output = canvas.check_output(part, output)

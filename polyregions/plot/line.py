@@ -104,6 +104,13 @@ def line(
     >>> artists.curves[0].get_xdata().round(3).tolist()
     [0.0, 0.571, 1.0]
     """
+    from polyregions.line import LinePartition
+
+    if not isinstance(part, LinePartition):
+        raise TypeError(
+            f"part must be a LinePartition, got {type(part).__name__}; make it by "
+            "polyregions.partition_line"
+        )
     outputs = _outputs(part, output)
     if names is not None and len(names) != len(outputs):
         raise ValueError(f"names must be {len(outputs)}, one for each output, got {list(names)!r}")

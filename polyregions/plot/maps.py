@@ -172,7 +172,7 @@ def gradient_comparison(
     [0.0, 1.0, 1.0, 2.0]
     """
     _check_resolution(resolution)
-    part = part._shown
+    part = canvas.check_part(part)._shown
     output = canvas.check_output(part, output)
     colors = canvas.colormap(cmap)
     xmin, ymin, xmax, ymax = part.domain.bounds

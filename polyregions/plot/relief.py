@@ -71,7 +71,7 @@ def surface(
     >>> len(pr.plot.surface(part).get_facecolor())
     4
     """
-    part = part._shown
+    part = canvas.check_part(part)._shown
     output = canvas.check_output(part, output)
     if not 0 < height < np.inf:
         raise ValueError(f"height must be a positive number, got {height!r}")
