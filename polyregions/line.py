@@ -553,8 +553,8 @@ def partition_line(
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        A piecewise-linear network of any number of inputs; see `lower` for what is taken.
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
+        A piecewise-linear network of any number of inputs, in any form that `lower` takes.
     a, b : array_like
         Two inputs, of one shape: lists, numpy arrays or torch tensors, and plain numbers for a
         network with one input. For a torch module, that should be the shape of the module's

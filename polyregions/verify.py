@@ -162,9 +162,9 @@ def verify(part: Partition | LinePartition, model: Any, *, resolution: int = 500
     part : Partition or LinePartition
         On a line the grid is one of parameters, and the report a
         `polyregions.verify_line.LineVerification`.
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        The model that the partition was made of. With a slice it is called at points of the
-        plane, in its own input's shape.
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
+        The model that the partition was made of, in any form that `lower` takes. With a slice it
+        is called at points of the plane, in its own input's shape.
     resolution : int
         Number of grid points along each axis.
 

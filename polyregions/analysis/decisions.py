@@ -21,7 +21,7 @@ def with_decision(
 
     Parameters
     ----------
-    model
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
         As for `polyregions.lower`, with 2 to 256 outputs.
     least : bool
         Whether the least output is the one chosen, as for networks whose outputs are costs.

@@ -17,7 +17,7 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
 
     Parameters
     ----------
-    model : torch.nn.Module, ExportedProgram, ONNX, list of arrays, estimator, NNet or Network
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
