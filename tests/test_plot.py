@@ -1108,3 +1108,10 @@ def test_only_partitions_are_drawn(part: pr.Partition) -> None:
     with pytest.raises(TypeError, match=r"got Partition; make it by polyregions.partition_line"):
         pr.plot.line(part)
     assert not plt.get_fignums()
+
+
+def test_areas_of_unbounded_faces_are_those_drawn() -> None:
+    drawn = pr.plot.partition(pr.partition(CROSS, None), color="area")
+    assert drawn.color_key.ax.get_ylabel() == "area in the picture"
+    drawn = pr.plot.partition(pr.partition(CROSS), color="area")
+    assert drawn.color_key.ax.get_ylabel() == "area"

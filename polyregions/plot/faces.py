@@ -89,7 +89,7 @@ def partition(
           (see `polyregions.colors`); grey is flat.
         - ``"value"``: the output, exactly: each face is cut along its level sets.
         - ``"layer"``: the activation layer of its newest edge, the last that cut it out.
-        - ``"area"``: its area, on a logarithmic scale.
+        - ``"area"``: its area, on a logarithmic scale; of unbounded faces, what is drawn of it.
         - ``"count"``: how many units are active on it (not on their first piece).
         - one number for each face.
         - None: nothing.
@@ -138,9 +138,9 @@ def partition(
     >>> len(artists.faces.get_paths()), len(artists.lines.get_paths())
     (4, 4)
     """
-    part = canvas.check_part(part)
-    numbers = _check(part, color, lines, cmap, linewidth)
-    part = part._shown
+    whole = canvas.check_part(part)
+    numbers = _check(whole, color, lines, cmap, linewidth)
+    part = whole._shown
     output = canvas.check_output(part, output)
     ax = canvas.new_axes(ax, part.domain)
     canvas.frame(ax, part.domain, part.slice)
@@ -173,7 +173,8 @@ def partition(
     elif color == "layer":
         faces, seams, color_key = _by_layer(ax, part, cmap, key, pixels)
     elif color == "area":
-        faces, seams, color_key = _by_area(ax, part, cmap, key, pixels)
+        is_cut = bool(whole.face_is_unbounded.any())
+        faces, seams, color_key = _by_area(ax, part, cmap, key, pixels, is_cut)
     elif color == "count":
         faces, seams, color_key = _by_count(ax, part, cmap, key, pixels)
 
@@ -343,9 +344,11 @@ def _check(
 
 
 def _by_area(
-    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
+    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool, is_cut: bool
 ) -> tuple[PolyCollection, LineCollection | None, Colorbar | None]:
     shown, label = _areas(part)
+    if is_cut:
+        label = label.replace("area", "area in the picture", 1)
     if not part.domain.is_convex:
         region = part.face_activation_region
         shown = np.bincount(region, shown).astype(np.float64)[region]
