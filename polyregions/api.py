@@ -45,8 +45,10 @@ def partition(
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        A piecewise-linear network, with two inputs or a slice; see `lower` for what is taken.
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
+        A piecewise-linear network, with two inputs or a slice: a torch module or program, an ONNX
+        model or the path of one, what `load_model` makes of a file, a perceptron of
+        scikit-learn, or pairs of weight and bias; see `lower` for what is taken.
     domain : (lo, hi), (xmin, ymin, xmax, ymax), shapely polygon or None
         A square, a box, or any valid shapely.Polygon or MultiPolygon. Its float64 coordinates are
         taken as exact. Regions that are not convex, as the domain is not, are cut into convex

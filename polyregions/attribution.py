@@ -59,7 +59,7 @@ def integrated_gradients(
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
         As for `partition_line`.
     x, baseline : array_like
         Two inputs of one shape, which should be that of the model's input. Often the baseline

@@ -60,6 +60,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as stop:
         print(f"polyregions: {_one_line(stop)}", file=sys.stderr)
         return 130
+    except MemoryError:
+        if show_traceback:
+            raise
+        print("polyregions: error: not enough memory for that", file=sys.stderr)
+        return 2
     except (pr.PolyregionsError, ValueError, TypeError, OSError, ArithmeticError) as error:
         if show_traceback:
             raise
@@ -71,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     parser = cli_parser.build(COMMANDS, pr.__version__)
     try:
-        args = parser.parse_args(cli_parser.join_domain(arguments))
+        args = cli_parser.parse(parser, arguments)
     except SystemExit as stop:  # help, version or wrong usage
         return stop.code if isinstance(stop.code, int) else 2
     status: int = args.run(args)

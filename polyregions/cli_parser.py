@@ -117,7 +117,7 @@ def build(commands: Mapping[str, Command], version: str) -> argparse.ArgumentPar
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"polyregions {version}")
-    parser.set_defaults(run=lambda args: _no_command(parser))
+    parser.set_defaults(run=lambda args: _no_command(parser), parser=parser)
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", prog="polyregions")
     saved = _MODELS + _SAVED + "\n"
 
@@ -204,7 +204,7 @@ def _command(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(run=commands[name])
+    parser.set_defaults(run=commands[name], parser=parser)
     return parser
 
 
@@ -354,6 +354,18 @@ def join_domain(arguments: list[str]) -> list[str]:
     return joined
 
 
+def parse(parser: argparse.ArgumentParser, arguments: list[str]) -> argparse.Namespace:
+    """Parse a command line; what a command does not know is its error, not the program's."""
+    args, unknown = parser.parse_known_args(join_domain(arguments))
+    if unknown:
+        shown = [
+            given.replace("=", " ").replace(",", " ") if given.startswith("--domain=") else given
+            for given in unknown
+        ]
+        args.parser.error(f"unrecognized arguments: {' '.join(shown)}")
+    return args
+
+
 def _is_number(text: str) -> bool:
     try:
         float(text)
@@ -381,11 +393,14 @@ def _memory(text: str) -> int:
 
 
 def _positive(text: str) -> float:
-    value = float(text)
+    value = float(text) if _is_number(text) else math.nan
     if not 0 < value < math.inf:
-        raise argparse.ArgumentTypeError("must be a positive number")
+        raise argparse.ArgumentTypeError(f"must be a positive number, got {text!r}")
     return value
 
 
 def _seed(text: str) -> int | None:
-    return None if text == "random" else int(text)
+    try:
+        return None if text == "random" else int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be an integer or 'random', got {text!r}") from None

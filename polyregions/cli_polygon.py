@@ -41,13 +41,15 @@ def read_polygon(path: str) -> Domain:
         raise FormatError(f"{path} is not JSON ({error})") from None
     geometry = _geometry(found, path)
 
+    import numpy as np
     from shapely.errors import ShapelyError
     from shapely.geometry import shape
 
     from polyregions.domain import as_domain
 
     try:
-        polygon = shape(geometry)
+        with np.errstate(invalid="ignore"):  # of NaN, which is refused below
+            polygon = shape(geometry)
     except (ShapelyError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise FormatError(
             f"{path}: its coordinates are not those of a {geometry['type']} ({error})"

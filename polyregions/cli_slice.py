@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +52,9 @@ def parse_fix(text: str) -> tuple[int, float]:
     """Read what follows ``--fix``."""
     number, equals, value = text.partition("=")
     if equals and number.strip().isdecimal():
-        try:
-            return int(number), float(value)
-        except ValueError:
-            pass
+        with suppress(ValueError):
+            if math.isfinite(float(value)):
+                return int(number), float(value)
     raise argparse.ArgumentTypeError(f"takes INPUT=VALUE, as in 2=0.5, got {text!r}")
 
 

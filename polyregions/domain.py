@@ -341,8 +341,6 @@ def _convex_ring(ring: list[list[float]]) -> list[tuple[float, float]]:
     if _is_plain_box(corners):
         return corners
     area = _shoelace(corners)
-    if area == 0:
-        raise ValueError("domain is a polygon without area")
     if area < 0:
         corners.reverse()
     following = corners[1:] + corners[:1]
@@ -350,7 +348,9 @@ def _convex_ring(ring: list[list[float]]) -> list[tuple[float, float]]:
         _turn(corners[i - 1], corner, after)
         for i, (corner, after) in enumerate(zip(corners, following, strict=True))
     ]
-    if min(turns) < 0 or _winds_twice(corners):
+    if not any(turns):
+        raise ValueError("domain is a polygon without area")
+    if area == 0 or min(turns) < 0 or _winds_twice(corners):
         raise _NotConvexError(
             "domain is not convex, as a Domain is; give a shapely.Polygon in its place"
         )

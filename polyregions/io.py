@@ -169,7 +169,8 @@ def load_model(
         return onnx.read(path)
     if is_partition(path):
         raise FormatError(
-            f"{name} is a saved partition, not a model; open it with polyregions.load"
+            f"{name} is a saved partition, not a model; polyregions.load opens it, and "
+            f"`polyregions verify MODEL --partition {name}` checks it against its model"
         )
     from polyregions.formats import weights
 

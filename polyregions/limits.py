@@ -38,6 +38,29 @@ def as_integer(value: Any, name: str, *, least: int = 1) -> int:
     return number
 
 
+def as_index(value: Any, n: int, what: str) -> int:
+    """Read the number of one of `n` things, as lists do: negative ones count from the end.
+
+    Raises
+    ------
+    TypeError
+        If it is no integer.
+    IndexError
+        If there is no such thing.
+    """
+    try:
+        number = index(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(
+            f"the number of a {what} must be an integer, got {value!r}, a {kind}"
+        ) from None
+    if not -n <= number < n:
+        there = f"{what}s are numbered from 0 to {n - 1}" if n else f"there are no {what}s"
+        raise IndexError(f"there is no {what} {number}; {there}")
+    return number % n
+
+
 def as_limit(value: Any, name: str) -> int | None:
     """Read an argument that is a positive integer, or None for the default."""
     return None if value is None else as_integer(value, name)

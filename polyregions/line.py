@@ -28,7 +28,7 @@ from polyregions import engines, exact
 from polyregions.domain import Domain, Plane, as_domain
 from polyregions.exact import Triple
 from polyregions.float64 import NORMAL, U
-from polyregions.limits import as_flag, as_limit
+from polyregions.limits import as_flag, as_index, as_limit
 from polyregions.lower import lower
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.partition import Partition
@@ -184,7 +184,7 @@ class LinePartition:
 
     def exact_breakpoint(self, i: int) -> Fraction:
         """The exact parameter of breakpoint `i`."""
-        return Fraction(*self._ratio(range(self.n_pieces - 1)[i]))
+        return Fraction(*self._ratio(as_index(i, self.n_pieces - 1, "breakpoint")))
 
     def _ratio(self, i: int) -> tuple[int, int]:
         x, _, w = self._box.vertex_exact[int(self._order[1][i])]
@@ -244,7 +244,7 @@ class LinePartition:
 
     def breakpoint_units(self, i: int) -> IntArray:
         """All units that switch at breakpoint `i`, in increasing order."""
-        i = range(self.n_pieces - 1)[i]
+        i = as_index(i, self.n_pieces - 1, "breakpoint")
         before, after = self.strips.face_pattern[self.piece_face[i : i + 2]]
         switches: IntArray = np.flatnonzero(before != after)
         return switches
@@ -501,7 +501,7 @@ class LinePartition:
             Worked out exactly and rounded once; inputs are numbered in the order of C. See
             `Partition.jacobian`, also for its cost.
         """
-        return self._jacobian(self.piece_pattern[range(self.n_pieces)[i]])
+        return self._jacobian(self.piece_pattern[as_index(i, self.n_pieces, "piece")])
 
     @cached_property
     def _jacobian(self) -> Jacobian:
@@ -552,8 +552,8 @@ def partition_line(
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        A piecewise-linear network of any number of inputs; see `lower` for what is taken.
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
+        A piecewise-linear network of any number of inputs, in any form that `lower` takes.
     a, b : array_like
         Two inputs, of one shape: lists, numpy arrays or torch tensors, and plain numbers for a
         network with one input. For a torch module, that should be the shape of the module's

@@ -43,7 +43,8 @@ def kind_of(model: Any) -> Kind:
     raise TypeError(
         "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
         "(weight, bias) arrays, an onnx.ModelProto, the path of an .onnx file, an estimator of "
-        f"scikit-learn or a polyregions.Network, got {type(model).__qualname__}{hint}"
+        "scikit-learn, an NNet or a polyregions.Network, got "
+        f"{type(model).__qualname__}{hint}"
     )
 
 

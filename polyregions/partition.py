@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike
 from polyregions import cycles, exact, infinity, location
 from polyregions.domain import Domain, Plane
 from polyregions.exact import Triple
+from polyregions.limits import as_index
 from polyregions.network import ByteArray, FloatArray, IntArray, Network
 from polyregions.slice import Slice
 
@@ -186,7 +187,7 @@ class Partition:
 
     def face(self, f: int) -> IntArray:
         """The vertices of face `f`, counter-clockwise."""
-        f = range(self.n_faces)[f]
+        f = as_index(f, self.n_faces, "face")
         return self.face_vertices[self.face_offsets[f] : self.face_offsets[f + 1]]
 
     def exact_vertex(self, i: int) -> tuple[Fraction, Fraction]:
@@ -337,7 +338,8 @@ class Partition:
         [1. 2.] [1. 0.] False
         [1. 2.] [0. 1.] False
         """
-        return self._outside.rays(range(self.n_faces)[f]) if self._outside else []
+        f = as_index(f, self.n_faces, "face")
+        return self._outside.rays(f) if self._outside else []
 
     def bounding_square(self) -> Fraction:
         """How far out there is structure: the smallest square around the origin with all of it.
@@ -536,7 +538,7 @@ class Partition:
         >>> part.face_weight[face], part.jacobian(face)
         (array([[5., 9.]]), array([[5., 7., 9.]]))
         """
-        f = range(self.n_faces)[f]
+        f = as_index(f, self.n_faces, "face")
         if self._jacobian is None:
             return self.face_weight[f]
         return self._jacobian(self.face_pattern[f])

@@ -8,7 +8,7 @@ the plane that is partitioned.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields
 from fractions import Fraction
 from math import ceil, floor, frexp, inf, isqrt, nextafter
@@ -114,7 +114,7 @@ class Slice:
                 f"a slice needs one mark_xy (K, 2), mark_label and mark_error (K,) for each of its "
                 f"marks, got {xy.shape}, {len(labels)} and {error.shape}"
             )
-        s, t = map(str, self.axis_labels)
+        s, t = _labels(self.axis_labels, 2, "axis_labels")
         object.__setattr__(self, "mark_xy", xy)
         object.__setattr__(self, "mark_error", error)
         object.__setattr__(self, "mark_labels", labels)
@@ -501,18 +501,23 @@ def _name(k: Any, flat: int) -> str:
 def _bounds(frame: Sequence[float] | None) -> Bounds | None:
     if frame is None:
         return None
-    xmin, ymin, xmax, ymax = map(float, frame)
+    problem = f"frame of the slice must be (xmin, ymin, xmax, ymax), got {frame!r}"
+    try:
+        xmin, ymin, xmax, ymax = map(float, frame)
+    except (TypeError, ValueError):
+        raise ValueError(problem) from None
     if not (-inf < xmin < xmax < inf and -inf < ymin < ymax < inf):
-        raise ValueError(f"frame of the slice must be (xmin, ymin, xmax, ymax), got {frame!r}")
+        raise ValueError(problem)
     return xmin, ymin, xmax, ymax
 
 
-def _labels(labels: Sequence[Any] | None, n: int) -> tuple[str, ...]:
+def _labels(labels: Sequence[Any] | None, n: int, what: str = "labels") -> tuple[str, ...]:
     if labels is None:
         return ()
-    names = (labels,) if isinstance(labels, str) else tuple(map(str, labels))
+    several = isinstance(labels, Iterable) and not isinstance(labels, str)
+    names = tuple(map(str, labels)) if several else ()
     if len(names) != n:
-        raise ValueError(f"labels must be {n} names, got {labels!r}")
+        raise ValueError(f"{what} must be {n} names, got {labels!r}")
     return names
 
 

@@ -315,7 +315,7 @@ def soften(model: Any, lam: float) -> SoftNetwork:
 
     Parameters
     ----------
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
         As for `polyregions.lower`.
     lam : float
         Sharpness, positive; ``inf`` changes nothing.

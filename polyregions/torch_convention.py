@@ -81,8 +81,8 @@ def convention(model: Model, shape: tuple[int, ...] | None = None) -> Convention
     if shape is not None:
         raise ValueError(
             f"the model takes no input of shape {shape}, neither one at a time nor stacked along a "
-            f"first axis; torch said: {problems[0]}. A slice must be made of points of the shape "
-            "of the model's own input, without the axis of the batch"
+            f"first axis; torch said: {problems[0]}. Inputs, and the points that a slice is "
+            "made of, must have the shape of the model's own input, without the axis of the batch"
         ) from problems[0]
     tried = ", ".join(f"(N, {', '.join(map(str, s))}) or {s}" for s in shapes)
     raise ValueError(

@@ -28,8 +28,8 @@ _CHUNK = 1 << 15
 class TorchForward:
     """Calls a torch module or exported program at points given as float64 arrays.
 
-    A softmax, log-softmax, sigmoid or log-sigmoid is left out: in a model that was lowered it is
-    the last step, which lowering leaves out as well.
+    A softmax, log-softmax, sigmoid, log-sigmoid, arg max or arg min is left out: in a model that
+    was lowered it is the last step, which lowering leaves out as well.
 
     Parameters
     ----------
@@ -273,6 +273,8 @@ _LAST_STEPS = {
     "special_expit": 1,
     "special_softmax": 1,
     "special_log_softmax": 1,
+    "argmax": 1,
+    "argmin": 1,
 }
 
 

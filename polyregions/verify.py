@@ -72,7 +72,9 @@ class Check:
     example: str = ""
 
     def __str__(self) -> str:
-        verdict = f"{self.n_wrong:,} WRONG" if self.n_wrong else "agree"
+        verdict = "agree" if self.n else "not compared"
+        if self.n_wrong:
+            verdict = f"{self.n_wrong:,} WRONG"
         extra = []
         if self.n_rounding:
             extra.append(f"{self.n_rounding:,} differ within rounding")
@@ -159,9 +161,9 @@ def verify(part: Partition | LinePartition, model: Any, *, resolution: int = 500
     part : Partition or LinePartition
         On a line the grid is one of parameters, and the report a
         `polyregions.verify_line.LineVerification`.
-    model : torch.nn.Module, torch.export.ExportedProgram, list of (weight, bias) or Network
-        The model that the partition was made of. With a slice it is called at points of the
-        plane, in its own input's shape.
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
+        The model that the partition was made of, in any form that `lower` takes. With a slice it
+        is called at points of the plane, in its own input's shape.
     resolution : int
         Number of grid points along each axis.
 
@@ -200,6 +202,11 @@ def verify(part: Partition | LinePartition, model: Any, *, resolution: int = 500
         from polyregions.verify_line import verify_line
 
         return verify_line(part, model, resolution)
+    if not isinstance(part, Partition):
+        raise TypeError(
+            "part must be a Partition or LinePartition, as polyregions.partition and "
+            f"partition_line make, got {type(part).__name__}; the model is the second argument"
+        )
     whole = lower(model, shape=None if part.slice is None else part.slice.shape)
     network = whole if part.slice is None else part.slice.restrict(whole)
     return Verifier(part, network, forward_of(model, part.slice, whole), resolution).run()
@@ -226,10 +233,18 @@ class Verifier:
     def __init__(
         self, part: Partition, network: Network, forward: Forward, resolution: int
     ) -> None:
+        if network.n_inputs != 2:
+            raise ValueError(
+                f"the model has {network.n_inputs} inputs, but the partition is of a network of "
+                "two and has no slice; was it made of another model?"
+            )
         if network.n_units != part.n_units or network.n_outputs != part.n_outputs:
+            chooses = (part.n_units, part.n_outputs) == (network.n_units + 1, 1)
+            also = ", such as pr.with_decision(model), which is then what to give here"
             raise ValueError(
                 f"the model has {network.n_units} units and {network.n_outputs} outputs, the "
-                f"partition {part.n_units} and {part.n_outputs}; was it made of another model?"
+                f"partition {part.n_units} and {part.n_outputs}; was it made of another model"
+                f"{also if chooses else '?'}"
             )
         # Of the whole plane, what a box around all finite vertices shows: a part of every face.
         self.part, self.whole = part._shown, part
@@ -384,6 +399,8 @@ class Verifier:
         if sample.unseen:
             return _nothing("jacobians", sample.unseen)
         same = (sample.pattern == self.part.face_pattern[at]).all(axis=1) & ~self._on_a_bend(sample)
+        if len(same) and not same.any():
+            return _nothing("jacobians", "is on a bend, where it has several, at all samples")
         faces, index = np.unique(at[same], return_inverse=True)
         limit = jacobian_bound(self.network, self.part.face_pattern[faces], sample.precision)
         exact = self.part.face_weight[faces]
@@ -644,12 +661,13 @@ def _compare(
 
 
 def _merge(checks: Sequence[Check]) -> Check:
+    n = sum(c.n for c in checks)
     return Check(
         checks[0].name,
-        sum(c.n for c in checks),
+        n,
         sum(c.n_wrong for c in checks),
         sum(c.n_rounding for c in checks),
         max(c.largest_error for c in checks),
         max(c.largest_share for c in checks),
-        next((c.example for c in checks if c.example), ""),
+        next((c.example for c in checks if c.example and (c.n or not n)), ""),
     )

@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,10 +28,11 @@ os.environ["MPLBACKEND"] = "Agg"
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.patches import Polygon
+from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.patches import Circle, Polygon
 
 import polyregions as pr
+from polyregions.colors import slope_colors
 
 EXAMPLES = """\
 examples:
@@ -41,6 +43,8 @@ examples:
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 INK, BLUE, ORANGE, GREY = "#1a1a2e", "#0072b2", "#d55e00", "#6b6b76"
+PALE, PALE_ORANGE = "#eef2f5", "#fbe3d2"
+HALF_WAY = 3.0  # the distance from the origin that is drawn half-way to the rim of a disc
 STYLE = {
     "font.size": 10.0,
     "font.family": "DejaVu Sans",
@@ -444,6 +448,95 @@ def lines(out: Path) -> None:
     save(figure, out / "lines.png", dpi=110)
 
 
+def decisions(out: Path) -> None:
+    """What a classifier takes the plane through three pictures for."""
+    shown = pictures()
+    names = list(shown)
+    plane = pr.Slice.from_data(*shown.values(), labels=names)
+    part = pr.partition(pr.with_decision(picture_model(), shape=plane.shape), slice=plane)
+    figure, axes = plt.subplots(1, 2, figsize=(8.8, 4.4), layout="constrained", sharey=True)
+    pr.plot.decisions(part, axes[0], labels=names, key=False)
+    pr.plot.decisions(part, axes[1], labels=names, edges=True, key=True)
+    axes[1].set_ylabel("")
+    save(figure, out / "decisions.png", dpi=110)
+
+
+def plane(out: Path) -> None:
+    """Four lines on the whole plane, and all of the plane that a trained network divides."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 5.0), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.12)
+    _four_lines(left)
+    _disc(right, pr.partition(hat_model(), domain=None))
+    save(figure, out / "plane.png", dpi=110)
+
+
+def _four_lines(ax: Axes) -> None:
+    """The example of the how-to: what is bounded, and what goes to infinity."""
+    rows = [[2, -1], [1, 1], [1, -2], [0, 1]]
+    part = pr.partition([(rows, [0, -3, 4, 1]), (np.ones((1, 4)), [0])], domain=None)
+    size = float(part.bounding_square())
+    far_right = int(part.locate([1000, 0]))
+    reach = 1.5 * size
+    for f in range(len(part)):
+        color = PALE if part.face_is_unbounded[f] else "#9cc9e8"
+        corners = part.vertex_xy[part.face(f)]
+        ax.add_patch(Polygon(corners, facecolor=PALE_ORANGE if f == far_right else color, lw=0))
+    ends = part.vertex_xy[part.edge_vertices[part.is_inner]]
+    ax.add_collection(LineCollection(ends, colors=INK, linewidths=1.0))
+    ax.add_patch(
+        Polygon(size * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]), fill=False, ec=BLUE, ls="--")
+    )
+    for ray in part.rays(far_right):
+        start, along = (np.array(v, dtype=np.float64) for v in (ray.point, ray.direction))
+        tip = start + along * (reach - 0.4 - start[0]) / along[0]
+        arrow = {"arrowstyle": "-|>,head_width=0.28", "color": ORANGE, "lw": 2.2, "shrinkA": 0}
+        ax.annotate("", tip, start, arrowprops={**arrow, "shrinkB": 0})
+    at = part.vertex_xy[~part.vertex_is_infinite]
+    ax.plot(*at.T, "o", color=INK, markersize=4)
+    ax.text(0.69 * reach, -0.07 * size, "two rays", color=ORANGE, ha="left", va="center")
+    note = f"bounding_square() = {part.bounding_square()}"
+    ax.text(size, -size - 0.15, note, ha="right", va="top", color=BLUE, fontsize=9)
+    ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+    ax.set(xlabel="$x_1$", ylabel="$x_2$")
+    n = int(part.face_is_unbounded.sum())
+    ax.set_title(f"four lines: {len(part)} regions, {n} of them unbounded", fontsize=11)
+
+
+def _disc(ax: Axes, part: pr.Partition) -> None:
+    """The whole plane, pulled into a disc whose rim is infinity."""
+    colors = slope_colors(part.face_weight)
+    polygons = [part.vertex_xy[part.face(f)] for f in range(len(part))]
+    outlines = [
+        np.concatenate([_pulled(p, q) for p, q in pairwise([*corners, corners[0]])])
+        for corners in polygons
+    ]
+    ax.add_collection(PolyCollection(outlines, facecolors=colors, edgecolors="face", lw=0.4))
+    ends = part.vertex_xy[part.edge_vertices[part.is_inner]]
+    ax.add_collection(LineCollection([_pulled(*e) for e in ends], colors=INK, linewidths=0.35))
+    ax.add_patch(Circle((0, 0), 1, fill=False, ec=INK, lw=1.4))
+    for r in (3, 30):
+        ax.add_patch(Circle((0, 0), r / (r + HALF_WAY), fill=False, ec=BLUE, ls="--", lw=1.0))
+        at = r / (r + HALF_WAY) * np.array([0.5**0.5, -(0.5**0.5)])
+        ax.text(*at, f"$r = {r}$", color=BLUE, fontsize=9, ha="center", va="center",
+                bbox={"fc": "white", "ec": "none", "pad": 1.0, "alpha": 0.85})  # fmt: skip
+    ax.text(0.76, 0.76, r"$\infty$", color=INK, fontsize=15, ha="center", va="center")
+    ax.set(xlim=(-1.04, 1.04), ylim=(-1.04, 1.04), aspect="equal")
+    ax.set_axis_off()
+    n = int(part.face_is_unbounded.sum())
+    title = f"a trained network: {len(part):,} regions, {n} unbounded"
+    ax.set_title(title, fontsize=11)
+
+
+def _pulled(p: Any, q: Any, depth: int = 12) -> Any:
+    """A segment in the disc, as points so dense that it looks as curved as it is."""
+    places = [np.asarray(point) / (np.hypot(*point) + HALF_WAY) for point in (p, q, (p + q) / 2)]
+    off = np.hypot(*(places[2] - (places[0] + places[1]) / 2))
+    if depth == 0 or (off < 0.002 and depth < 10):
+        return np.array(places[:2])
+    middle = (p + q) / 2
+    return np.concatenate([_pulled(p, middle, depth - 1), _pulled(middle, q, depth - 1)])
+
+
 def depth(out: Path) -> None:
     """Output and plot of scripts/count_regions_by_depth.py."""
     script = str(REPOSITORY / "scripts" / "count_regions_by_depth.py")
@@ -571,6 +664,8 @@ DRAWINGS: dict[str, Callable[[Path], None]] = {
     "plot-options": plot_options,
     "slices": slices,
     "lines": lines,
+    "decisions": decisions,
+    "plane": plane,
     "help": help_texts,
     "depth": depth,
     "worksheet": worksheet,

@@ -332,3 +332,69 @@ def test_functions_are_not_hidden_by_modules_of_their_names(name: str) -> None:
             f"assert isinstance({name}, types.FunctionType)\n"
             f"assert isinstance(sys.modules['polyregions.{name}'], types.ModuleType)"
         )
+
+
+# -- kinds of models ---------------------------------------------------------------------------
+
+
+def abs_of_difference(kind: str, folder: Path) -> object:
+    """|x0 - x1| and x1, as a model of some kind."""
+    rows, out = [[1.0, -1.0], [-1.0, 1.0], [0.0, 1.0], [0.0, -1.0]], [[1.0, 1, 0, 0], [0, 0, 1, -1]]
+    layers = [(rows, [0.0] * 4), (out, [0.0] * 2)]
+    if kind == "arrays":
+        return layers
+    if kind == "network":
+        return pr.lower(layers)
+    if kind == "nnet":
+        numbers = [[2, 2, 2, 4], [2, 4, 2], [0], [-9, -9], [9, 9], [0] * 3, [1] * 3]
+        numbers += [*rows, *[[0]] * 4, *out, *[[0]] * 2]
+        path = folder / "net.nnet"
+        path.write_text("".join(",".join(map(str, row)) + ",\n" for row in numbers))
+        return pr.load_model(path)
+    if kind == "onnx":
+        onnx = pytest.importorskip("onnx")
+        helper, arrays = onnx.helper, [np.float32(a).T for a in (rows, out)]
+        one, two = (onnx.numpy_helper.from_array(a, n) for a, n in zip(arrays, "ab", strict=True))
+        nodes = [("MatMul", "x a", "z"), ("Relu", "z", "h"), ("MatMul", "h b", "y")]
+        graph = helper.make_graph(
+            [helper.make_node(op, ins.split(), [to]) for op, ins, to in nodes],
+            "net",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["N", 2])],
+            [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, ["N", 2])],
+            [one, two],
+        )
+        opset = [helper.make_opsetid("", 17)]
+        onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "net.onnx")
+        return folder / "net.onnx"
+    if kind == "estimator":
+        neural = pytest.importorskip("sklearn.neural_network")
+        model = neural.MLPRegressor(hidden_layer_sizes=(4,)).partial_fit(
+            np.zeros((1, 2)), np.zeros((1, 2))
+        )
+        model.coefs_ = [np.array(rows).T, np.array(out).T]
+        model.intercepts_ = [np.zeros(4), np.zeros(2)]
+        return model
+    import torch
+
+    model = torch.nn.Sequential(torch.nn.Linear(2, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2))
+    with torch.no_grad():
+        for layer, (weight, bias) in zip(model[::2], layers, strict=True):
+            layer.weight.copy_(torch.tensor(weight))
+            layer.bias.copy_(torch.tensor(bias))
+    return model
+
+
+@pytest.mark.parametrize("kind", ["torch", "arrays", "network", "nnet", "onnx", "estimator"])
+def test_every_call_takes_every_kind_of_model(kind: str, tmp_path: Path) -> None:
+    model = abs_of_difference(kind, tmp_path)
+    assert len(pr.partition(model)) == pr.count_regions(model).activation_regions == 4
+    assert pr.verify(pr.partition(model), model, resolution=10).ok
+    line = pr.partition_line(model, [-1, 0], [1, 0])
+    assert line.breakpoints.tolist() == [0.5]
+    assert pr.verify(line, model, resolution=10).ok
+    added = pr.integrated_gradients(model, [3, 1], [0, 0])
+    np.testing.assert_allclose(added, [[3, -1], [0, 1]], atol=1e-12)
+    chosen = pr.partition(pr.with_decision(model), (0, 4))
+    # |x0 - x1| is larger than x1 where x1 < x0 / 2
+    assert chosen.face_decision[chosen.locate([[3, 1], [3, 2], [1, 3]])].tolist() == [0, 1, 1]
+    np.testing.assert_allclose(pr.smooth.soften(model, np.inf)([[3, 1]]), [[2, 1]], atol=1e-12)

@@ -354,7 +354,7 @@ def test_plot_of_a_model(net: str, capsys: pytest.CaptureFixture[str]) -> None:
         (["-o", "a.png", "--component", "3"], "output"),
         (["-o", "a.png", "--dpi", "0"], "must be a positive number"),
         (["-o", "a.png", "--size", "inf"], "must be a positive number"),
-        (["-o", "a.png", "--size", "x"], "invalid _positive value: 'x'"),
+        (["-o", "a.png", "--size", "x"], "must be a positive number, got 'x'"),
     ],
 )
 def test_bad_plots(
@@ -479,10 +479,20 @@ def test_demo_passes_its_options_on(
 
 
 def test_demo_with_a_bad_seed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--seed" in fails(capsys, "demo", "--seed", "many")
+    assert "must be an integer or 'random', got 'many'" in fails(capsys, "demo", "--seed", "many")
 
 
 # -- help, errors and the rest -----------------------------------------------------------------
+
+
+def test_too_little_memory_is_one_line(
+    net: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def verify(*args: object, **options: object) -> None:
+        raise MemoryError("Unable to allocate 74.5 GiB")
+
+    monkeypatch.setattr(pr, "verify", verify)
+    assert "not enough memory" in fails(capsys, "verify", net)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -523,7 +533,13 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
         (["nonsense"], "invalid choice: 'nonsense'"),
         (["count"], "required: MODEL (see polyregions count --help)"),
         (["count", "net.pt", "--nonsense"], "unrecognized arguments: --nonsense"),
-        (["count", "net.pt", "--cert"], "unrecognized arguments: --cert"),
+        (["count", "net.pt", "--cert"], "arguments: --cert (see polyregions count --help)"),
+        (
+            ["line", "net.pt", "--from", "0,0", "--to", "1,1", "--domain", "0", "1"],
+            ": --domain 0 1",
+        ),
+        (["--certain"], "unrecognized arguments: --certain (see polyregions --help)"),
+        (["count", "net.pt", "--fix", "1=nan"], "takes INPUT=VALUE, as in 2=0.5, got '1=nan'"),
         (["count", "missing.pt2"], "missing.pt2: No such file or directory"),
         (["count", "missing.npz"], "missing.npz: No such file or directory"),
         (["count", "missing.py:make"], "no file missing.py"),

@@ -89,3 +89,13 @@ def test_advisories_of_a_collision_avoidance_network() -> None:
     assert clear.mean() > 0.99
     found = part.face_decision[part.locate(points)]
     np.testing.assert_array_equal(found[clear], scores.argmin(axis=1)[clear])
+
+
+def test_the_shape_of_an_input_can_be_told() -> None:
+    from torch import nn
+
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8, 3))
+    assert pr.with_decision(model, shape=(1, 4, 4)).n_inputs == 16
+    for shape in (4, "wide", (1.0, 4, 4)):
+        with pytest.raises(TypeError, match="shape must be a tuple of integers"):
+            pr.with_decision(model, shape=shape)

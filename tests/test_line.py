@@ -726,9 +726,18 @@ def test_curves_are_the_graph(axes: Any) -> None:
     names = [text.get_text() for text in artists.output_key.get_texts()]
     assert names == ["output 0", "output 1", "output 2"]
     layers = [text.get_text() for text in artists.layer_key.get_texts()]
-    assert layers == ["layer 1", "layer 2"]
+    assert layers == ["layer 0", "layer 1"]
     assert axes.get_xlim() == (0, 1)
     axes.figure.canvas.draw()
+
+
+def test_keys_are_inside_the_figure() -> None:
+    part = pr.partition_line(stack(random_layers((3, 8, 8, 3), 6)), [-3, 1, 2], [3, -1, 0])
+    artists = pr.plot.line(part)
+    figure = artists.ax.figure
+    figure.canvas.draw()
+    for key in (artists.output_key, artists.layer_key):
+        assert key.get_window_extent().x1 <= figure.bbox.x1
 
 
 def test_some_curves_with_names(axes: Any) -> None:

@@ -508,6 +508,63 @@ def test_last_steps_are_left_out(name, used):
             pr.lower(model, shape=(6,))
 
 
+PLACES = {
+    "argmax": lambda z: z.argmax(1),
+    "argmin": lambda z: z.argmin(dim=-1, keepdim=True).float(),
+}
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_places_at_the_end_are_left_out(name, used):
+    model = Model(lambda x: PLACES[name](F.relu(x @ V) @ V.T))
+    network = pr.lower(model, shape=(6,))
+    assert name in used
+    (note,) = network.notes
+    assert note.startswith(f"aten.{name}")
+    assert "place of the largest" in note or "place of the least" in note
+    xy = const(200, 6)
+    chosen = getattr(network(xy.numpy()), name)(axis=1)
+    np.testing.assert_array_equal(chosen, model(xy).ravel().numpy())
+    assert len(set(chosen)) > 1
+
+
+def test_places_are_left_out_of_verification_and_programs(tmp_path):
+    torch.manual_seed(0)
+    logits = nn.Sequential(nn.Linear(2, 6), nn.ReLU(), nn.Linear(6, 3))
+
+    class Choosing(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.logits = logits
+
+        def forward(self, x):
+            return self.logits(x).argmax(1)
+
+    path = tmp_path / "choosing.pt2"
+    torch.export.save(torch.export.export(Choosing(), (torch.zeros(1, 2),)), path)
+    expected = pr.partition(logits, (-3, 3))
+    for model in (Choosing(), pr.load_model(path)):
+        part = pr.partition(model, (-3, 3))
+        np.testing.assert_array_equal(part.face_weight, expected.face_weight)
+        assert pr.verify(part, model, resolution=30).ok
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda z: (z, z.argmax(1)), "beside other outputs"),
+        (lambda z: z * z.argmax(1, keepdim=True), "torch.amax, the value at that place"),
+        (lambda z: z.argmin(1).unsqueeze(1), "torch.amin, the value at that place"),
+        (lambda z: z.argmax(1).bool(), "cuts them off"),
+        (lambda z: z.argmax(), "moves or mixes the axis of the batch"),
+        (lambda z: z[:, :1].argmax(1), "always 0"),
+    ],
+)
+def test_places_elsewhere_are_refused(function, why):
+    with pytest.raises(pr.UnsupportedLayerError, match=why):
+        pr.lower(Model(function), shape=(6,))
+
+
 @pytest.mark.parametrize(
     "last", [nn.Softmax(dim=1), nn.LogSoftmax(dim=1), nn.Softmin(dim=1), nn.Sigmoid()]
 )
@@ -565,7 +622,7 @@ REFUSED = {
     "floor": torch.floor, "ceil": torch.ceil, "heaviside": lambda x: torch.heaviside(x, const(6)),
     "trunc": torch.trunc, "fix": torch.fix, "frac": torch.frac, "fmod": lambda x: x.fmod(2),
     "remainder": lambda x: x.remainder(2), "floor_divide": lambda x: x // 2,
-    "argmax": lambda x: x.argmax(1), "argmin": lambda x: x.argmin(1), "signbit": torch.signbit,
+    "signbit": torch.signbit,
     "bernoulli": lambda x: torch.bernoulli(x.clamp(0, 1)), "isnan": torch.isnan,
     "isinf": torch.isinf, "nan_to_num": torch.nan_to_num,
     "median": lambda x: x.median(1)[0], "nanmedian": lambda x: x.nanmedian(1)[0],
@@ -614,7 +671,7 @@ def test_the_page_on_operators_lists_what_there_is():
 
 
 def test_every_operation_has_a_test():
-    tables = (MOVES, AFFINE, UNBATCHED, LAYERS, UNITS, LAST)
+    tables = (MOVES, AFFINE, UNBATCHED, LAYERS, UNITS, LAST, PLACES)
     tested = {name.split()[0] for table in tables for name in table}
     assert {"sym_size", "sym_numel"} | tested == set(HANDLERS)
     assert set(REFUSED) == {*CURVED, *JUMPING, *UNDONE} - set(HANDLERS)

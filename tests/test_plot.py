@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
@@ -25,7 +26,7 @@ from shapely import Polygon
 
 import polyregions as pr
 from polyregions import colors
-from polyregions.plot import bands, canvas, faces
+from polyregions.plot import bands, canvas, faces, keys
 
 CROSS = [([[1, 0], [0, 1]], [0, 0]), ([[1, 1]], [0])]
 HEXAGON = Polygon([(-2, -1), (0.3, -2), (2.1, -0.9), (2, 1.2), (-0.4, 1.9), (-1.7, 1.1)])
@@ -206,6 +207,69 @@ def test_colours_refuse(gradient: np.ndarray, output: int, message: str) -> None
 
 
 # --- the partition --------------------------------------------------------------------------------
+
+
+FEET_AND_RADIANS = (0, -1, 2000, 1)
+
+
+def test_coordinates_of_different_kinds_are_drawn_alike() -> None:
+    # f = relu(x / 1000 + y): both ends of either side differ by 2
+    part = pr.partition([([[0.0009765625, 1]], [0]), ([[1]], [0])], FEET_AND_RADIANS)
+    drawn = pr.plot.partition(part)
+    drawn.ax.figure.canvas.draw()
+    box = drawn.ax.get_window_extent()
+    assert box.width == pytest.approx(box.height)
+    steep = int(part.locate([1500, 0.5]))
+    expected = colors.slope_colors([[[0.9765625, 1]]])  # the only slope has a strength of 1/2
+    np.testing.assert_allclose(drawn.faces.get_facecolor()[steep, :3], expected[0])
+    lines = [text.get_text() for text in drawn.color_key.findobj(matplotlib.text.Text)]
+    assert "times a side" in lines
+    assert pr.plot.surface(part).axes.get_box_aspect()[:2] == pytest.approx(
+        pr.plot.surface(pr.partition(CROSS)).axes.get_box_aspect()[:2]
+    )
+
+
+def test_long_domains_of_one_kind_are_true_to_scale() -> None:
+    drawn = pr.plot.partition(pr.partition(CROSS, (-4, 0, 4, 1)))
+    drawn.ax.figure.canvas.draw()
+    box = drawn.ax.get_window_extent()
+    assert box.width == pytest.approx(8 * box.height)
+
+
+def test_numbers_along_the_axis_do_not_run_into_each_other() -> None:
+    drawn = pr.plot.partition(pr.partition(CROSS, (-3700, -2300, 580, 1980)))
+    figure = drawn.ax.figure
+    figure.canvas.draw()
+    low, high = drawn.ax.get_xlim()
+    boxes = [
+        label.get_window_extent()
+        for at, label in zip(drawn.ax.get_xticks(), drawn.ax.get_xticklabels(), strict=True)
+        if low <= at <= high
+    ]
+    assert len(boxes) >= 3
+    assert all(a.x1 + 2 < b.x0 for a, b in pairwise(boxes))
+
+
+def test_many_layers_make_rows_of_one_length() -> None:
+    _, ax = plt.subplots()
+    key = keys.line_legend(ax, range(6), [1.0] * 6, [1.0] * 6)
+    ax.figure.canvas.draw()
+    places = [text.get_window_extent() for text in key.get_texts()]
+    assert sorted(Counter(round(place.y0) for place in places).values()) == [3, 3]
+
+
+@pytest.mark.parametrize("x", [0.0, 1.6, 3.2, 4.0])
+def test_names_of_data_points_stay_inside(x: float) -> None:
+    points = [[0, 0, 0], [4, 0, 0], [x, 3, 1]]
+    plane = pr.Slice.from_data(*points, labels=["a", "b", "a name that is long"])
+    part = pr.partition([([[1, 0, 0]], [0]), ([[1]], [0])], slice=plane)
+    drawn = pr.plot.partition(part)
+    drawn.ax.figure.canvas.draw()
+    box = drawn.ax.get_window_extent()
+    for name in drawn.marks[1:]:
+        extent = name.get_window_extent()
+        assert box.x0 <= extent.x0
+        assert extent.x1 <= box.x1
 
 
 @pytest.mark.parametrize("lines", ["layer", "jump", "crease", None])
@@ -1031,3 +1095,23 @@ pr.plot.gradient_comparison(part, [([[1, 1]], [0])], resolution=3)
 assert "torch" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_only_partitions_are_drawn(part: pr.Partition) -> None:
+    line = pr.partition_line(CROSS, [-1, -1], [1, 1])
+    draws = (pr.plot.partition, pr.plot.decisions, pr.plot.surface, pr.plot.gradient_comparison)
+    for draw in draws:
+        with pytest.raises(TypeError, match=r"a Partition, got list; make it by .*partition"):
+            draw(CROSS)
+        with pytest.raises(TypeError, match=r"got LinePartition; plot.line draws that"):
+            draw(line)
+    with pytest.raises(TypeError, match=r"got Partition; make it by polyregions.partition_line"):
+        pr.plot.line(part)
+    assert not plt.get_fignums()
+
+
+def test_areas_of_unbounded_faces_are_those_drawn() -> None:
+    drawn = pr.plot.partition(pr.partition(CROSS, None), color="area")
+    assert drawn.color_key.ax.get_ylabel() == "area in the picture"
+    drawn = pr.plot.partition(pr.partition(CROSS), color="area")
+    assert drawn.color_key.ax.get_ylabel() == "area"

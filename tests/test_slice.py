@@ -239,6 +239,9 @@ POINT = [0.0, 0.0, 0.0]
         (lambda: pr.Slice(3.0, 1.0, 2.0), ValueError, "two or more inputs, got 1"),
         (lambda: pr.Slice([2**53 + 1, 0], [1, 0], [0, 1]), ValueError, "no float64"),
         (lambda: pr.Slice([0, 0], [1, 0], [0, 1], frame=(1, 0, 0, 1)), ValueError, "frame"),
+        (lambda: pr.Slice([0, 0], [1, 0], [0, 1], frame=(0, 1)), ValueError, "frame of the slice"),
+        (lambda: pr.Slice([0, 0], [1, 0], [0, 1], frame=1), ValueError, "frame of the slice"),
+        (lambda: pr.Slice([0, 0], [1, 0], [0, 1], axis_labels="a"), ValueError, "axis_labels must"),
         (lambda: pr.Slice([0, 0], [1, 0], [0, 1], mark_labels="a"), ValueError, "mark_xy"),
         (lambda: pr.Slice.axes(1, 1, at=POINT), ValueError, "two different inputs"),
         (lambda: pr.Slice.axes(1, -2, at=POINT), ValueError, "two different inputs"),
@@ -246,6 +249,7 @@ POINT = [0.0, 0.0, 0.0]
         (lambda: pr.Slice.axes(0.5, 1, at=POINT), TypeError, "i must be an integer"),
         (lambda: pr.Slice.axes((0, 1), 1, at=POINT), ValueError, "i must be a number or an index"),
         (lambda: pr.Slice.axes(0, 1, at=POINT, labels="ab"), ValueError, "labels must be 2 names"),
+        (lambda: pr.Slice.axes(0, 1, at=POINT, labels=3), ValueError, "labels must be 2 names"),
         (lambda: pr.Slice.through(POINT, POINT, [1, 1, 1]), ValueError, "on one line"),
         (lambda: pr.Slice.through([0.1] * 3, [0.2] * 3, [0.3] * 3), ValueError, "on one line"),
         (lambda: pr.Slice.from_data([1, 1], [2, 2], [9, 9]), ValueError, "a, b, c are on one line"),
@@ -465,7 +469,7 @@ def test_a_model_that_takes_pictures() -> None:
         [expected] = torch.autograd.grad(model.double()(x[None])[0, 0], x)
         np.testing.assert_allclose(gradient, expected.numpy(), atol=1e-12)
         model.float()
-    with pytest.raises(ValueError, match="points of the shape of the model's own input"):
+    with pytest.raises(ValueError, match="must have the shape of the model's own input"):
         pr.partition(Halves(), slice=pr.Slice.axes(0, 1, at=np.zeros(64)))
     with pytest.raises(ValueError, match="needs a 2-D slice of its input space"):
         pr.partition(Halves())
@@ -479,7 +483,7 @@ def test_verify_sees_a_wrong_plane_and_a_wrong_model() -> None:
     report = pr.verify(moved, model, resolution=30)
     assert not report.ok
     assert report.check("values").n_wrong > 100
-    with pytest.raises(ValueError, match="points of the shape of the model's own input"):
+    with pytest.raises(ValueError, match="must have the shape of the model's own input"):
         pr.verify(part, other)
 
 
@@ -597,8 +601,10 @@ def test_jacobian_without_a_slice_is_the_weight_of_the_face() -> None:
     part = pr.partition([([[1, 1], [1, -1]], [0, 0]), ([[1, 1]], [0])])
     for f in range(-1, len(part)):
         np.testing.assert_array_equal(part.jacobian(f), part.face_weight[f])
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match="no face 4; faces are numbered from 0 to 3"):
         part.jacobian(4)
+    with pytest.raises(TypeError, match=r"number of a face must be an integer, got 0.5"):
+        part.jacobian(0.5)
 
 
 # -- copies and files --------------------------------------------------------------------------
@@ -863,7 +869,7 @@ def test_pictures_from_the_shell(folder: Path, capsys: pytest.CaptureFixture[str
         (["count", "net.npz", "--fix", "9=1"], "--fix names input 9, but the model has 4"),
         (["count", "net.npz", "--fix", "0"], "takes INPUT=VALUE"),
         (["count", "net.npz", "--fix", "0=x"], "takes INPUT=VALUE"),
-        (["count", "net.npz", "--fix", "0=nan", "--fix", "1=1"], "NaN"),
+        (["count", "net.npz", "--fix", "0=nan", "--fix", "1=1"], "takes INPUT=VALUE"),
         (["count", "net.npz", "--fix", "0=1", "--fix", "0=2"], "one input twice"),
         (["count", "net.npz", "--slice", "axes:0,1", "--fix", "1=2"], "named by both"),
         (["count", "net.npz", "--slice", "through:three.npy", "--fix", "1=2"], "--fix does not"),

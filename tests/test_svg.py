@@ -115,6 +115,11 @@ def test_height_follows_the_domain() -> None:
     assert (wide.get("height"), tall.get("height")) == ("200", "800")
 
 
+def test_coordinates_of_different_kinds_make_a_square() -> None:
+    part = pr.partition([([[1, 0]], [0]), ([[1]], [0])], (-1000, -1, 1000, 1))
+    assert 'width="480" height="480"' in svg.document(part)
+
+
 def test_a_polygon_domain() -> None:
     triangle = Polygon([(0, 0), (4, 0), (0, 3)])
     part = pr.partition([([[1, 0]], [-1]), ([[1]], [0])], triangle)

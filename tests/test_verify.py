@@ -267,6 +267,34 @@ def test_another_model_is_caught(part):
         pr.verify(pr.partition(net(2, 4, 1)), net(2, 16, 1), resolution=40)
 
 
+def test_what_cannot_be_compared_is_told(part, model):
+    with pytest.raises(TypeError, match=r"part must be a Partition.*got Sequential; the model is"):
+        pr.verify(model, part)
+    five = nn.Sequential(nn.Linear(5, 20), nn.ReLU(), nn.Linear(20, 1))
+    with pytest.raises(ValueError, match="has 5 inputs, but the partition is of a network of two"):
+        pr.verify(part, five)
+    scores = [([[1, 0], [0, 1], [-1, -1]], [0, 0, 0])]
+    chosen = pr.partition(pr.with_decision(scores))
+    with pytest.raises(ValueError, match=r"such as pr.with_decision\(model\)"):
+        pr.verify(chosen, scores)
+    assert pr.verify(chosen, pr.with_decision(scores), resolution=10).ok
+
+
+def test_no_jacobian_on_a_bend_is_told():
+    # Of two equal values, the derivative of the larger is that of either.
+    model = nn.Sequential(nn.Linear(2, 4), nn.Unflatten(1, (1, 4)), nn.MaxPool1d(2), nn.Flatten())
+    with torch.no_grad():
+        model[0].weight[1::2] = model[0].weight[::2]
+        model[0].bias[1::2] = model[0].bias[::2]
+    report = pr.verify(pr.partition(model), model, resolution=10)
+    assert report.ok
+    check = report.check("jacobians")
+    assert check.n == 0
+    assert str(check).endswith(
+        "not compared; the model's forward is on a bend, where it has several, at all samples"
+    )
+
+
 def test_arguments(part, model):
     with pytest.raises(ValueError, match="resolution"):
         pr.verify(part, model, resolution=2)

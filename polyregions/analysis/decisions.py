@@ -11,7 +11,9 @@ from polyregions.network import ByteArray, Maximum, Network, Scale
 from polyregions.partition import Partition
 
 
-def with_decision(model: Any, *, least: bool = False) -> Network:
+def with_decision(
+    model: Any, *, least: bool = False, shape: tuple[int, ...] | None = None
+) -> Network:
     """A network with one more unit, which takes the largest of its outputs.
 
     The piece of that unit is the network's decision, so a partition of the result has the
@@ -19,10 +21,12 @@ def with_decision(model: Any, *, least: bool = False) -> Network:
 
     Parameters
     ----------
-    model
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
         As for `polyregions.lower`, with 2 to 256 outputs.
     least : bool
         Whether the least output is the one chosen, as for networks whose outputs are costs.
+    shape : tuple of int, optional
+        The shape of one input of a torch module, as for `polyregions.lower`.
 
     Returns
     -------
@@ -47,7 +51,7 @@ def with_decision(model: Any, *, least: bool = False) -> Network:
     >>> sorted(part.face_decision.tolist())
     [0, 1, 2]
     """
-    network = lower(model)
+    network = lower(model, shape=shape)
     n = network.n_outputs
     if n < 2:
         raise ValueError(f"a decision is between two outputs or more; {network!r} has {n}")

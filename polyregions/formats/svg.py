@@ -15,6 +15,7 @@ import numpy as np
 from polyregions.colors import hex_colors, slope_colors
 from polyregions.ink import ink_share
 from polyregions.network import ByteArray, FloatArray, IntArray
+from polyregions.proportions import drawn_alike
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
@@ -128,7 +129,7 @@ def _pixels(part: Partition, width: int, height: int, scale: float) -> ByteArray
     xy /= _PER_PIXEL
     # y runs downwards here, so that left and right change places.
     sides = part.edge_faces[:, ::-1]
-    colors = np.column_stack([slope_colors(part.face_weight), np.ones(part.n_faces)])
+    colors = np.column_stack([_colors(part), np.ones(part.n_faces)])
     image = raster.fill(xy, part.edge_vertices, sides, colors, shape)
     image[..., :3] /= np.maximum(image[..., 3:], 1e-6)
 
@@ -154,7 +155,8 @@ def _size(part: Partition, width: object) -> tuple[int, int]:
     if isinstance(width, bool) or not isinstance(width, int | np.integer) or width < 1:
         raise ValueError(f"width must be a positive whole number of pixels, got {width!r}")
     xmin, ymin, xmax, ymax = part.domain.bounds
-    return int(width), max(1, round(width * (ymax - ymin) / (xmax - xmin)))
+    across, up = drawn_alike(part.domain.bounds)
+    return int(width), max(1, round(width * ((ymax - ymin) / up) / ((xmax - xmin) / across)))
 
 
 def _on_grid(part: Partition, width: int, height: int) -> IntArray:
@@ -163,6 +165,10 @@ def _on_grid(part: Partition, width: int, height: int) -> IntArray:
     share: FloatArray = (part.vertex_xy - [xmin, ymin]) / [xmax - xmin, ymax - ymin]
     share[:, 1] = 1.0 - share[:, 1]
     return np.rint(share * [width * _PER_PIXEL, height * _PER_PIXEL]).astype(np.int64)
+
+
+def _colors(part: Partition) -> FloatArray:
+    return slope_colors(part.face_weight * drawn_alike(part.domain.bounds))
 
 
 def _line_width(n_faces: int, side: float) -> int:
@@ -187,7 +193,7 @@ def _description(part: Partition) -> str:
 def _faces(part: Partition, grid: IntArray) -> list[str]:
     # Every face is also stroked in its own colour: without that, the antialiased rims of two
     # neighbours let the page shine through between them.
-    colors = hex_colors(slope_colors(part.face_weight))
+    colors = hex_colors(_colors(part))
     # Path data: the first corner, then steps from corner to corner.
     cycle, offsets = part.face_vertices, part.face_offsets
     data = grid[cycle]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 from polyregions.lower.arrays import lower_arrays
@@ -16,7 +17,7 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
 
     Parameters
     ----------
-    model : torch.nn.Module, ExportedProgram, ONNX, list of arrays, estimator, NNet or Network
+    model : torch.nn.Module, ExportedProgram, ONNX, NNet, estimator, list of arrays or Network
         A plain ``nn.Sequential`` of known layers is read directly; any other module is captured
         by `torch.export`, whatever its ``forward`` looks like. A list of pairs of arrays,
         weight (out, in) and bias (out,), is a network with a ReLU between every two of them.
@@ -55,6 +56,8 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
     >>> pr.lower([([[1.0, 2.0], [0.5, -1.0]], [0.0, 1.0]), ([[1.0, 1.0]], [0.0])])
     <Network 2-2-1, 2 units>
     """
+    if shape is not None:
+        shape = _as_shape(shape)
     kind = kind_of(model)
     if kind == "network":
         network: Network = model
@@ -76,3 +79,12 @@ def lower(model: Any, *, shape: tuple[int, ...] | None = None) -> Network:
     from polyregions.lower.torch import lower_torch
 
     return lower_torch(model, shape)
+
+
+def _as_shape(shape: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(index, shape))
+    except TypeError:
+        raise TypeError(
+            f"shape must be a tuple of integers, such as (1, 28, 28), got {shape!r}"
+        ) from None

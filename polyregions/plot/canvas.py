@@ -8,17 +8,20 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rcParams
 from matplotlib.axes import Axes
 from matplotlib.collections import Collection, LineCollection
 from matplotlib.colors import Colormap, ListedColormap, Normalize, to_rgb
+from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch, PathPatch, Polygon
 from matplotlib.path import Path
+from matplotlib.ticker import MaxNLocator
 
 from polyregions.ink import ink_share
 from polyregions.network import FloatArray, IntArray
 from polyregions.plot import chart
 from polyregions.plot.artists import Faces, Lines
+from polyregions.proportions import drawn_alike
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -51,8 +54,22 @@ _DENSITY_CELLS = 256
 # every higher resolution.
 _SEAM_WIDTH = 2.0
 
+# Width of a digit, as a share of the size of the letters.
+_DIGIT = 0.62
+
 # What is shown around a domain that is not convex, as a share of its longer side.
 _MARGIN = 0.02
+
+
+def check_part(part: Any) -> Partition:
+    """Refuse what is no partition of a plane."""
+    from polyregions.partition import Partition
+
+    if isinstance(part, Partition):
+        return part
+    kind = type(part).__name__
+    what = "plot.line draws that" if kind == "LinePartition" else "make it by polyregions.partition"
+    raise TypeError(f"part must be a Partition, got {kind}; {what}")
 
 
 def check_output(part: Partition, output: int) -> int:
@@ -84,14 +101,14 @@ def new_axes(ax: Axes | None, domain: Domain) -> Axes:
 
 def panel_size(domain: Domain, side: float) -> tuple[float, float]:
     """Width and height, in inches, of a picture of the domain as large as a square of `side`."""
-    xmin, ymin, xmax, ymax = domain.bounds
-    stretch = np.clip(((xmax - xmin) / (ymax - ymin)) ** 0.5, 1 / 1.6, 1.6)
+    stretch = np.clip(_height(domain) ** -0.5, 1 / 1.6, 1.6)
     return side * float(stretch), side / float(stretch)
 
 
 def frame(ax: Axes, domain: Domain, plane: Slice | None = None) -> None:
-    """Make the axes show exactly the domain, undistorted, and name its coordinates.
+    """Make the axes show exactly the domain, and name its coordinates.
 
+    It is undistorted unless its sides are of very different lengths (see `proportions`).
     A domain that is not convex gets a margin, for its border is not that of the axes.
     """
     xmin, ymin, xmax, ymax = domain.bounds
@@ -100,10 +117,33 @@ def frame(ax: Axes, domain: Domain, plane: Slice | None = None) -> None:
         xmin, ymin, xmax, ymax = xmin - margin, ymin - margin, xmax + margin, ymax + margin
     ax.set_xlim(xmin, xmax)
     ax.set_ylim(ymin, ymax)
-    ax.set_aspect("equal")
+    ax.set_aspect(aspect(domain.bounds))
     across, up = chart.axis_names(plane)
     ax.set_xlabel(across)
     ax.set_ylabel(up)
+    _part_numbers(ax, domain)
+
+
+def _part_numbers(ax: Axes, domain: Domain) -> None:
+    """Take fewer numbers along x where matplotlib's own would run into each other."""
+    width = page_size(ax, domain)[0]
+    size = FontProperties(size=rcParams["xtick.labelsize"]).get_size_in_points()
+    low, high = ax.get_xlim()
+    for most in range(9, 2, -1):
+        locator = MaxNLocator(most, steps=[1, 2, 2.5, 5, 10])
+        ticks = [t for t in locator.tick_values(low, high) if low <= t <= high]
+        labels = ax.xaxis.get_major_formatter().format_ticks(ticks)
+        longest = max((len(label) for label in labels), default=0)
+        if len(ticks) * (_DIGIT * longest + 0.8) * size <= width:
+            break
+    if most < 9:
+        ax.xaxis.set_major_locator(locator)
+
+
+def aspect(bounds: tuple[float, float, float, float]) -> float:
+    """How long a step along y is on the page, as a share of an equal step along x."""
+    across, up = drawn_alike(bounds)
+    return float(across / up)
 
 
 def as_pixels(ax: Axes, part: Partition, rasterized: bool | None) -> bool:
@@ -200,7 +240,8 @@ def _room(
         return np.ones(0)
     low = part.domain.xy.min(axis=0)
     size = np.ptp(part.domain.xy, axis=0)
-    cell = float(size.max()) / _DENSITY_CELLS
+    alike = drawn_alike(part.domain.bounds)
+    cell = float((size / alike).max()) / _DENSITY_CELLS * alike
     columns, rows = np.maximum(np.ceil(size / cell), 1).astype(np.int64).tolist()
 
     def cells(xy: FloatArray) -> IntArray:
@@ -215,7 +256,7 @@ def _room(
     step = np.arange(len(line)) - np.repeat(np.cumsum(count) - count, count)
     share = ((step + 0.5) / count[line])[:, None]
     points = segments[line, 0] + share * (segments[line, 1] - segments[line, 0])
-    cell_points = max(_page_size(ax, part.domain)) / _DENSITY_CELLS
+    cell_points = max(page_size(ax, part.domain)) / _DENSITY_CELLS
     share_of_cell = widths * alphas / cell_points * length / count
     ink = np.bincount(cells(points), share_of_cell[line], minlength=rows * columns)
     share = ink_share(ink.reshape(rows, columns), _MOST_INK, widths, 1 / cell_points)
@@ -268,19 +309,24 @@ def base_width(ax: Axes, part: Partition) -> float:
 
 def _mean_side(ax: Axes, part: Partition) -> float:
     """The side, in points on the page, of a square as large as the average face."""
-    width, height = _page_size(ax, part.domain)
+    width, height = page_size(ax, part.domain)
     xmin, ymin, xmax, ymax = map(Fraction, part.domain.bounds)
     share = float(part.domain.exact_area / ((xmax - xmin) * (ymax - ymin)))
     return float((width * height * share / part.n_faces) ** 0.5)
 
 
-def _page_size(ax: Axes, domain: Domain) -> tuple[float, float]:
-    """Width and height of the domain in points on the page, in undistorted axes."""
+def page_size(ax: Axes, domain: Domain) -> tuple[float, float]:
+    """Width and height of the domain in points on the page."""
     box = ax.get_window_extent()
-    xmin, ymin, xmax, ymax = domain.bounds
-    ratio = (ymax - ymin) / (xmax - xmin)
+    ratio = _height(domain)
     width = min(box.width, box.height / ratio) * 72.0 / ax.figure.dpi
     return width, width * ratio
+
+
+def _height(domain: Domain) -> float:
+    """Height of a picture of the domain, as a share of its width."""
+    xmin, ymin, xmax, ymax = domain.bounds
+    return (ymax - ymin) / (xmax - xmin) * aspect(domain.bounds)
 
 
 def fading(width: float) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import matplotlib.patheffects as effects
 from matplotlib.axes import Axes
+from matplotlib.font_manager import FontProperties
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _INK = "#1a1a2e"
 _PAPER = "white"
+
+# Width of a letter in the names of data points, as a share of their size.
+_LETTER = 0.7
 
 # Names with more letters than this have no room beside the colour wheel.
 _SHORT = 3
@@ -52,8 +56,11 @@ def _name(label: str) -> str:
     return label.replace("$", r"\$")
 
 
-def draw_marks(ax: Axes, domain: Domain, plane: Slice | None) -> tuple[Artist, ...]:
-    """Draw the data points that are inside the bounds of the domain, with their names."""
+def draw_marks(ax: Axes, domain: Domain, plane: Slice | None, width: float) -> tuple[Artist, ...]:
+    """Draw the data points that are inside the bounds of the domain, with their names.
+
+    `width` is that of the bounds on the page, in points.
+    """
     if plane is None or not len(plane.mark_labels):
         return ()
     xmin, ymin, xmax, ymax = domain.bounds
@@ -67,15 +74,20 @@ def draw_marks(ax: Axes, domain: Domain, plane: Slice | None) -> tuple[Artist, .
             clip_on=False,
         )
     ]  # fmt: skip
+    size = FontProperties(size="large").get_size_in_points()
     for i in seen.nonzero()[0].tolist():
-        # Names stay inside the axes: left of points on the right, below points at the top.
-        to_left, is_high = x[i] > xmin + 0.85 * (xmax - xmin), y[i] > ymin + 0.9 * (ymax - ymin)
+        # Names stay inside the axes: left of points without room for them on the right, in the
+        # middle if there is none on either side, and below points at the top.
+        across = (x[i] - xmin) / (xmax - xmin)
+        is_high = y[i] > ymin + 0.9 * (ymax - ymin)
+        needed = (_LETTER * len(plane.mark_labels[i]) * size + 12) / width
+        side = 1 if across + needed <= 1 else -1 if needed <= across else 0
         text = ax.annotate(
             plane.mark_labels[i].replace("$", r"\$"),
             (x[i], y[i]),
-            xytext=(-6 if to_left else 6, -6 if is_high else 6),
+            xytext=(6 * side, -6 if is_high else 6),
             textcoords="offset points",
-            ha="right" if to_left else "left",
+            ha={1: "left", -1: "right", 0: "center"}[side],
             va="top" if is_high else "bottom",
             color=_INK,
             fontsize="large",

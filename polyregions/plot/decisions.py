@@ -96,7 +96,7 @@ def decisions(
     >>> len(artists.boundaries.get_paths())
     3
     """
-    part = part._shown
+    part = canvas.check_part(part)._shown
     decision = part.face_decision
     chosen = sorted(set(decision.tolist()))
     if labels is not None and len(labels) <= chosen[-1]:
@@ -112,7 +112,8 @@ def decisions(
         if xy.shape != part.vertex_xy.shape or not np.isfinite(xy).all():
             raise ValueError("transform must give one finite point for each vertex")
         low, high = xy.min(axis=0), xy.max(axis=0)
-        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal")
+        ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
+        ax.set_aspect(canvas.aspect((*low, *high)))
     if key is None:
         key = len(ax.figure.axes) == 1
     pixels = canvas.as_pixels(ax, part, rasterized)
@@ -142,7 +143,7 @@ def decisions(
     canvas.add(ax, boundaries, part, rasterized=False)
     if transform is None:
         canvas.draw_outline(ax, part.domain)
-        chart.draw_marks(ax, part.domain, part.slice)
+        chart.draw_marks(ax, part.domain, part.slice, canvas.page_size(ax, part.domain)[0])
     legend = _legend(ax, chosen, labels, colors) if key else None
     return DecisionArtists(ax, faces, boundaries, drawn, legend)
 

@@ -21,6 +21,7 @@ from polyregions.plot import canvas, chart, keys
 from polyregions.plot.artists import Faces
 from polyregions.plot.bands import cut_into_bands, vertex_values
 from polyregions.plot.canvas import ColorMap
+from polyregions.proportions import drawn_alike
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
@@ -88,7 +89,7 @@ def partition(
           (see `polyregions.colors`); grey is flat.
         - ``"value"``: the output, exactly: each face is cut along its level sets.
         - ``"layer"``: the activation layer of its newest edge, the last that cut it out.
-        - ``"area"``: its area, on a logarithmic scale.
+        - ``"area"``: its area, on a logarithmic scale; of unbounded faces, what is drawn of it.
         - ``"count"``: how many units are active on it (not on their first piece).
         - one number for each face.
         - None: nothing.
@@ -137,8 +138,9 @@ def partition(
     >>> len(artists.faces.get_paths()), len(artists.lines.get_paths())
     (4, 4)
     """
-    numbers = _check(part, color, lines, cmap, linewidth)
-    part = part._shown
+    whole = canvas.check_part(part)
+    numbers = _check(whole, color, lines, cmap, linewidth)
+    part = whole._shown
     output = canvas.check_output(part, output)
     ax = canvas.new_axes(ax, part.domain)
     canvas.frame(ax, part.domain, part.slice)
@@ -156,11 +158,14 @@ def partition(
         )
         color_key = keys.colorbar(ax, faces, "") if key else None
     elif color == "slope":
-        scale = SizeScale.of(slope_sizes(part.face_weight, output=output))
-        colors = slope_colors(part.face_weight, output=output, scale=scale)
+        gradient = part.face_weight * drawn_alike(part.domain.bounds)
+        scale = SizeScale.of(slope_sizes(gradient, output=output))
+        colors = slope_colors(gradient, output=output, scale=scale)
         faces, seams = canvas.draw_faces(ax, part, colors=colors, rasterized=pixels)
         color_key = (
-            keys.slope_wheel(ax, scale, names=chart.wheel_names(part.slice)) if key else None
+            keys.slope_wheel(ax, scale, domain=part.domain, names=chart.wheel_names(part.slice))
+            if key
+            else None
         )
     elif color == "value":
         faces = draw_values(ax, part, output, cmap or canvas.BRIGHT, rasterized=pixels)
@@ -168,7 +173,8 @@ def partition(
     elif color == "layer":
         faces, seams, color_key = _by_layer(ax, part, cmap, key, pixels)
     elif color == "area":
-        faces, seams, color_key = _by_area(ax, part, cmap, key, pixels)
+        is_cut = bool(whole.face_is_unbounded.any())
+        faces, seams, color_key = _by_area(ax, part, cmap, key, pixels, is_cut)
     elif color == "count":
         faces, seams, color_key = _by_count(ax, part, cmap, key, pixels)
 
@@ -180,7 +186,7 @@ def partition(
     if key and lines == "layer" and len(layers) > 1:
         strokes = [_stroke(part, n, width) for n in layers]
         line_key = keys.line_legend(ax, layers, *zip(*strokes, strict=True))
-    marks = chart.draw_marks(ax, part.domain, part.slice)
+    marks = chart.draw_marks(ax, part.domain, part.slice, canvas.page_size(ax, part.domain)[0])
     return PartitionArtists(ax, faces, seams, drawn, color_key, line_key, marks)
 
 
@@ -224,11 +230,11 @@ def active_units(part: Partition) -> IntArray:
 
 
 def gradient_jump(part: Partition, output: int) -> FloatArray:
-    """By how much, (E,) float64, the gradient differs between the sides; 0 on the border."""
+    """By how much, (E,) float64, the slope seen differs between the sides; 0 on the border."""
     jump = np.zeros(part.n_edges)
     left, right = part.edge_faces[part.is_inner].T
     difference = part.face_weight[left, output] - part.face_weight[right, output]
-    jump[part.is_inner] = np.hypot(*difference.T)
+    jump[part.is_inner] = np.hypot(*(difference * drawn_alike(part.domain.bounds)).T)
     return jump
 
 
@@ -338,9 +344,11 @@ def _check(
 
 
 def _by_area(
-    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool
+    ax: Axes, part: Partition, cmap: ColorMap | None, key: bool, rasterized: bool, is_cut: bool
 ) -> tuple[PolyCollection, LineCollection | None, Colorbar | None]:
     shown, label = _areas(part)
+    if is_cut:
+        label = label.replace("area", "area in the picture", 1)
     if not part.domain.is_convex:
         region = part.face_activation_region
         shown = np.bincount(region, shown).astype(np.float64)[region]

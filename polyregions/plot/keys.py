@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -21,9 +21,14 @@ from matplotlib.transforms import Bbox, ScaledTranslation, TransformedBbox
 from polyregions.colors import SizeScale, wheel
 from polyregions.network import FloatArray
 from polyregions.plot.canvas import INK
+from polyregions.proportions import drawn_alike
+
+if TYPE_CHECKING:
+    from polyregions.domain import Domain
 
 _RINGS = (0.25, 0.5, 0.75)
 _RADIUS = 34.0  # of the wheel, in points
+_MOST_COLUMNS = 5  # of a legend of layers
 _PIXELS = 288  # of its image, which is then sharp up to 300 dots per inch
 
 
@@ -31,14 +36,22 @@ def slope_wheel(
     ax: Axes,
     scale: SizeScale,
     *,
+    domain: Domain,
     at: tuple[float, float] = (1.02, 1.0),
     names: tuple[str, str] = ("$x_1$", "$x_2$"),
 ) -> AnchoredOffsetbox:
     """Put a wheel of all slopes beside the axes: the direction is the hue, the radius the size.
 
     `at` is where its upper left corner goes, in axes coordinates; `names` are the coordinates'.
+    Where the picture of the domain is not true to scale, slopes are those for a step as long as
+    one of its sides.
     """
-    middle, below = 42.0, 50.0
+    lines, side = ["slope on rings"], 1.0
+    if drawn_alike(domain.bounds).min() < 1.0:
+        xmin, ymin, xmax, ymax = domain.bounds
+        lines, side = ["slope on rings,", "times a side"], max(xmax - xmin, ymax - ymin)
+    lines += [f"{side * scale.size(r):.2g}" for r in _RINGS]
+    middle, below = 42.0, 4.0 + 11.5 * len(lines)
     box = DrawingArea(2 * middle + 14, below + 2 * _RADIUS + 16)
     center = (middle, below + _RADIUS)
     corners = Bbox.from_bounds(center[0] - _RADIUS, below, 2 * _RADIUS, 2 * _RADIUS)
@@ -50,7 +63,7 @@ def slope_wheel(
     x, y = center
     box.add_artist(_text(x + _RADIUS + 3, y, names[0], "left", "center"))
     box.add_artist(_text(x, y + _RADIUS + 3, names[1], "center", "bottom"))
-    for i, line in enumerate(["slope on rings", *(f"{scale.size(r):.2g}" for r in _RINGS)]):
+    for i, line in enumerate(lines):
         box.add_artist(_text(x, below - 4 - 11.5 * i, line, "center", "top"))
     key = AnchoredOffsetbox(
         "upper left",
@@ -140,6 +153,8 @@ def line_legend(
         Line2D([], [], color=INK, alpha=alpha, linewidth=scale * width, label=_layer_name(n))
         for n, width, alpha in zip(layers, widths, alphas, strict=True)
     ]
+    # Rows of about the same length.
+    columns = -(-len(layers) // -(-len(layers) // _MOST_COLUMNS))
     legend = Legend(
         ax,
         handles,
@@ -149,7 +164,7 @@ def line_legend(
         # below the labels of the axis, whatever its length
         bbox_transform=ax.transAxes + ScaledTranslation(0, -0.5, ax.figure.dpi_scale_trans),
         borderaxespad=0.0,
-        ncols=min(len(layers), 5),
+        ncols=columns,
         handlelength=1.5,
         columnspacing=1.2,
         frameon=False,

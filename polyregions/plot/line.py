@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 
 from polyregions.network import FloatArray
 from polyregions.plot import canvas
+from polyregions.plot.keys import add_beside
 
 if TYPE_CHECKING:
     from polyregions.line import LinePartition
@@ -103,6 +104,13 @@ def line(
     >>> artists.curves[0].get_xdata().round(3).tolist()
     [0.0, 0.571, 1.0]
     """
+    from polyregions.line import LinePartition
+
+    if not isinstance(part, LinePartition):
+        raise TypeError(
+            f"part must be a LinePartition, got {type(part).__name__}; make it by "
+            "polyregions.partition_line"
+        )
     outputs = _outputs(part, output)
     if names is not None and len(names) != len(outputs):
         raise ValueError(f"names must be {len(outputs)}, one for each output, got {list(names)!r}")
@@ -130,7 +138,7 @@ def line(
     output_key = layer_key = None
     if key and is_named:
         output_key = _key(ax, curves, "upper left", 1.0)
-        ax.add_artist(output_key)
+        add_beside(ax, output_key)
     if key and len(marks) > 1:
         layer_key = _key(ax, marks, "lower left", 0.0)
     ax.set_xlabel("$s$")
@@ -216,7 +224,7 @@ def _breakpoints(ax: Axes, part: LinePartition) -> list[LineCollection]:
             colors=[shades[layer]],
             linewidths=1.0 if part.n_pieces < 300 else 0.5,
             transform=ax.get_xaxis_transform(),
-            label=f"layer {layer + 1}",
+            label=f"layer {layer}",
             zorder=2.9 - 0.1 * layer / max(n_layers, 1),
         )
         ax.add_collection(mark, autolim=False)

@@ -109,7 +109,7 @@ def output(
         artist = draw_image(ax, area, values, cmap=colors)
     canvas.frame(ax, area, slice)
     canvas.draw_outline(ax, area)
-    chart.draw_marks(ax, area, slice)
+    chart.draw_marks(ax, area, slice, canvas.page_size(ax, area)[0])
     if key:
         keys.colorbar(ax, artist, "output")
     return artist
@@ -172,7 +172,7 @@ def gradient_comparison(
     [0.0, 1.0, 1.0, 2.0]
     """
     _check_resolution(resolution)
-    part = part._shown
+    part = canvas.check_part(part)._shown
     output = canvas.check_output(part, output)
     colors = canvas.colormap(cmap)
     xmin, ymin, xmax, ymax = part.domain.bounds

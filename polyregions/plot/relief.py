@@ -14,6 +14,7 @@ from polyregions.colors import SizeScale, slope_colors, slope_sizes
 from polyregions.network import FloatArray
 from polyregions.plot import canvas, chart, keys
 from polyregions.plot.bands import vertex_values
+from polyregions.proportions import drawn_alike
 
 if TYPE_CHECKING:
     from polyregions.partition import Partition
@@ -70,7 +71,7 @@ def surface(
     >>> len(pr.plot.surface(part).get_facecolor())
     4
     """
-    part = part._shown
+    part = canvas.check_part(part)._shown
     output = canvas.check_output(part, output)
     if not 0 < height < np.inf:
         raise ValueError(f"height must be a positive number, got {height!r}")
@@ -81,8 +82,10 @@ def surface(
         raise ValueError('ax must be 3-D axes, made with projection="3d"')
 
     values = vertex_values(part, output)
-    scale = SizeScale.of(slope_sizes(part.face_weight, output=output))
-    colors = slope_colors(part.face_weight, output=output, scale=scale)
+    alike = drawn_alike(part.domain.bounds)
+    gradient = part.face_weight * alike
+    scale = SizeScale.of(slope_sizes(gradient, output=output))
+    colors = slope_colors(gradient, output=output, scale=scale)
     width = canvas.base_width(ax, part) if linewidth is None else linewidth
     facets = Poly3DCollection(
         _padded(part, np.column_stack([part.vertex_xy, values])),
@@ -100,13 +103,14 @@ def surface(
     ax.set(xlabel=across, ylabel=up, zlabel="output")
     for axis in (ax.xaxis, ax.yaxis, ax.zaxis):
         axis.set_major_locator(MaxNLocator(5))
-    sides = np.array([xmax - xmin, ymax - ymin])
+    sides = np.array([xmax - xmin, ymax - ymin]) / alike
     # A little smaller than the axes, which would cut off its corners.
     ax.set_box_aspect((*sides / sides.max(), height), zoom=0.92)
     ax.tick_params(axis="z", pad=6.0)
     ax.zaxis.labelpad = 12.0  # past the longest numbers
     if key or (key is None and len(ax.figure.axes) == 1):
-        keys.slope_wheel(ax, scale, at=(-0.1, 1.0), names=chart.wheel_names(part.slice))
+        names = chart.wheel_names(part.slice)
+        keys.slope_wheel(ax, scale, at=(-0.1, 1.0), domain=part.domain, names=names)
     return facets
 
 

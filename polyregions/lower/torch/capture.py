@@ -22,8 +22,15 @@ from polyregions.errors import PolyregionsError, UnsupportedLayerError
 from polyregions.lower.builder import Builder
 from polyregions.lower.torch import arithmetic, choices, constants, moves, products, units
 from polyregions.lower.torch.modules import left_out
-from polyregions.lower.torch.refusals import is_refused, refusal
-from polyregions.lower.torch.traced import HANDLERS, Call, Condition, Traced, Unavailable
+from polyregions.lower.torch.refusals import PLACES, is_refused, refusal
+from polyregions.lower.torch.traced import (
+    HANDLERS,
+    Call,
+    Condition,
+    LastStep,
+    Traced,
+    Unavailable,
+)
 from polyregions.network import Network
 from polyregions.torch_forward import Convention, Model, convention, unchanged
 
@@ -237,7 +244,7 @@ class _Walk:
             if is_refused(name):
                 raise refusal(name, where)
             raise _Unknown(name, where)
-        if not dtype.is_floating_point and plain not in _OF_CONDITIONS:
+        if not dtype.is_floating_point and plain not in (*_OF_CONDITIONS, *PLACES):
             raise call.refused(
                 f"turns values into {dtype}, which cuts them off: that is not continuous, so "
                 "regions would not meet"
@@ -252,7 +259,9 @@ class _Walk:
 
     def _check_last(self, x: Traced, name: str) -> None:
         assert x.last is not None
-        keeps_all = name in moves.SHAPES or name in moves.NOTHING or name in _SIZES
+        # What is kept in place of a place has another shape than it.
+        keeps_all = name in moves.NOTHING or (name in moves.SHAPES and not x.last.is_place)
+        keeps_all = keeps_all or name in _SIZES
         if not (keeps_all or (x.last.of_each and name in (*moves.MOVES, *moves.JOINS))):
             raise refusal(x.last.name, x.last.where)
 
@@ -285,9 +294,21 @@ class _Walk:
                     f"output {i} of the model has the batch as axis {value.axis}, not as its first"
                 )
             if value.last is not None:
-                self.build.notes.append(left_out(value.last.where))
+                self._leave_out(value.last, len(outputs))
             signals.append(value.signal)
         return self.build.finish(*signals)
+
+    def _leave_out(self, last: LastStep, n_outputs: int) -> None:
+        if not last.is_place:
+            self.build.notes.append(left_out(last.where))
+        elif n_outputs == 1:
+            place = "largest" if last.name == "argmax" else "least"
+            self.build.notes.append(left_out(last.where, place))
+        else:
+            raise UnsupportedLayerError(
+                f"{last.where} gives a place, which jumps, beside other outputs of the model. What "
+                "works instead: the other outputs alone, if what it compares is among them"
+            )
 
 
 _DEPENDENT = (Traced, Condition, Unavailable)

@@ -62,8 +62,13 @@ def _named(path: str, layer: nn.Module) -> str:
     return f"layer {path!r} ({type(layer).__name__})" if path else type(layer).__name__
 
 
-def left_out(where: str) -> str:
-    """The note on a last step that is left out."""
+def left_out(where: str, place: str = "") -> str:
+    """The note on a last step that is left out; `place` is "largest" or "least" if it gives one."""
+    if place:
+        return (
+            f"{where}: left out as the last step: the values are those that go into it, and what "
+            f"it gives is the place of the {place} of them"
+        )
     return (
         f"{where}: left out as the last step, which moves no region: the values are those that "
         "go into it"

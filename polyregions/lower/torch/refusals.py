@@ -79,6 +79,9 @@ JUMPING = (
     "isnan", "isinf", "nan_to_num",
 )  # fmt: skip
 
+# Of those, the ones that may stay as the last step.
+PLACES = ("argmax", "argmin")
+
 # Continuous and piecewise linear, but not done, and what may stand in.
 UNDONE = {
     "median": "torch.amax or torch.amin, or a mean",
@@ -104,6 +107,12 @@ def refusal(name: str, where: str) -> UnsupportedLayerError:
         return UnsupportedLayerError(
             f"{where} is not piecewise linear: its graph is curved, so there are no linear "
             f"regions. What works instead: {CURVED[plain]}"
+        )
+    if plain in PLACES:
+        return UnsupportedLayerError(
+            f"{where} is not continuous: regions would not meet. What works instead: "
+            f"torch.a{plain.removeprefix('arg')}, the value at that place; as "
+            "the last step and only output it may stay, and is left out"
         )
     if plain in JUMPING:
         return UnsupportedLayerError(

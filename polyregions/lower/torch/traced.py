@@ -36,7 +36,7 @@ def handles(*names: str) -> Callable[[Handler], Handler]:
 
 @dataclass(frozen=True)
 class LastStep:
-    """A curved function that was left out, and may be only if nothing comes after it.
+    """A function without linear regions that was left out, and may be only at the very end.
 
     Attributes
     ----------
@@ -44,11 +44,14 @@ class LastStep:
         The operation, and where it stands.
     of_each : bool
         Whether it works on each entry alone, so that entries may still be moved about.
+    is_place : bool
+        Whether it gives places of entries, which have another shape than what is kept.
     """
 
     name: str
     where: str
     of_each: bool
+    is_place: bool = False
 
 
 @dataclass(frozen=True)

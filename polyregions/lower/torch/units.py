@@ -16,6 +16,7 @@ from polyregions.lower.builder import Signal
 from polyregions.lower.torch.arithmetic import number, reduced
 from polyregions.lower.torch.modules import in_train_mode
 from polyregions.lower.torch.products import each
+from polyregions.lower.torch.refusals import PLACES
 from polyregions.lower.torch.traced import (
     Call,
     LastStep,
@@ -349,3 +350,14 @@ def _last(call: Call, x: Traced, *args: Any, **kw: Any) -> Traced:
     """Left out, for now: what comes after it is refused."""
     of_each = "softmax" not in call.name
     return replace(x, last=LastStep(call.name, call.where, of_each))
+
+
+@handles(*PLACES)
+def _place(call: Call, x: Traced, dim: int | None = None, keepdim: bool = False) -> Traced:
+    """Left out as well: the network gives the values that are compared."""
+    if prod([x.signal.shape[axis] for axis in call.free_axes(x, dim)]) == 1:
+        raise call.refused(
+            "is the place of one value among itself alone, which is always 0; tell by dim= the "
+            "axis of the values to compare"
+        )
+    return replace(x, last=LastStep(call.name, call.where, of_each=False, is_place=True))
