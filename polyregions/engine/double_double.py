@@ -197,8 +197,8 @@ def fill_parameters(rh, rl, re, ph, pl, pe, qh, ql, qe, th, tl, te):
         # Both times the other point's w, so that points are weighed alike.
         mh, ml = multiply(ah, al, qh[k, 2], ql[k, 2])
         nh, nl = multiply(bh, bl, ph[k, 2], pl[k, 2])
-        me = (abs(ah) + ae) * qe[k, 2] + ae * abs(qh[k, 2]) + 8 * UU * abs(mh)
-        ne = (abs(bh) + be) * pe[k, 2] + be * abs(ph[k, 2]) + 8 * UU * abs(nh)
+        me = (abs(ah) + ae) * qe[k, 2] + ae * abs(qh[k, 2]) + 8 * UU * abs(mh) + TINY
+        ne = (abs(bh) + be) * pe[k, 2] + be * abs(ph[k, 2]) + 8 * UU * abs(nh) + TINY
         dh, dl = add(mh, ml, -nh, -nl)
         de = me + ne + 8 * UU * abs(dh)
         th[k], tl[k] = divide(mh, ml, dh, dl)
