@@ -51,7 +51,7 @@ from polyregions.reference import subdivide as subdivide_rational
 
 KINDS = (
     "normal", "single", "trained", "integer", "ternary", "four_bit", "tied", "dead", "zero_bias",
-    "scaled", "wild", "concurrent", "far", "folding", "awkward", "batch_norm", "huge",
+    "scaled", "wild", "concurrent", "far", "folding", "awkward", "batch_norm", "huge", "deep",
 )  # fmt: skip
 
 
@@ -73,6 +73,8 @@ def random_case(seed: int, scale: int = 1) -> tuple[str, Network, Domain]:
         layers = [_tie(rng, w, b) for w, b in layers]
     if kind == "folding":
         layers = _folding(rng)
+    if kind == "deep":
+        layers = _deep(rng)
     domain = as_domain(_domain(rng, kind))
     extra = np.random.default_rng([seed, 1])
     if extra.random() < 0.08:
@@ -173,6 +175,24 @@ def _tie(rng: np.random.Generator, w: np.ndarray, b: np.ndarray) -> tuple:
             factor = float(rng.choice([1.0, -1.0, 2.0, -0.5, 3.0]))
             w[i], b[i] = factor * w[j], factor * b[j]
     return w, b
+
+
+def _deep(rng: np.random.Generator) -> list:
+    """Many layers with steep slopes, often with lines that are nearly the same as others."""
+    x = rng.uniform(-1, 1, (64, 2))
+    widths = [2, *[int(rng.integers(2, 5))] * int(rng.integers(4, 13)), 1]
+    gain, is_near = float(rng.choice([1, 3, 10, 30])), rng.random() < 0.5
+    layers = []
+    for n_in, n_out in pairwise(widths):
+        w = rng.normal(size=(n_out, n_in)) * np.sqrt(2 / n_in) * gain
+        if is_near and n_out > 1:
+            w[1] = w[0] * (1 + 2.0 ** -rng.integers(20, 53) * rng.normal(size=n_in))
+        b = -np.median(x @ w.T, axis=0)
+        if is_near and n_out > 1:
+            b[1] = b[0] * (1 + 2.0 ** -rng.integers(20, 53))
+        layers.append((w, b))
+        x = np.maximum(x @ w.T + b, 0)
+    return layers
 
 
 def _folding(rng: np.random.Generator) -> list:
