@@ -319,6 +319,8 @@ def sharpen(
     `closely.vertices`.
     """
     x, y, dx, dy = (part[first:] for part in vertices)
+    if dx.max(initial=0.0) <= LOOSE * window.x and dy.max(initial=0.0) <= LOOSE * window.y:
+        return
     loose = dx > LOOSE * np.maximum(np.abs(x), window.x)
     loose |= dy > LOOSE * np.maximum(np.abs(y), window.y)
     (which,) = np.nonzero(loose)

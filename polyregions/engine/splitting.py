@@ -69,6 +69,7 @@ def split_at_once(
     made.add_cuts(number, entry_face, parts.entry_line)
     made.parents.append(parts.parent)
     made.pieces.append(parts.pieces)
+    sharpen(new.vertices, old.n_vertices, level.window, made, watch.run)
     return new, parts
 
 
@@ -203,7 +204,6 @@ def cross_edges(
         old.n_vertices, *vertices, made.vertex_lines, concurrent,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
-    sharpen(vertices, old.n_vertices, level.window, made, watch.run)
     return Crossings(items, group_start, vertices, first_line)
 
 
@@ -354,7 +354,7 @@ def cut_faces(
         is_long=is_long,
     )  # fmt: skip
     round_exactly(vertices, concurrent, made)
-    sharpen(vertices, old.n_vertices + n_on_edges, level.window, made, watch.run)
+    sharpen(vertices, old.n_vertices, level.window, made, watch.run)
     return new, split
 
 
