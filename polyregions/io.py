@@ -88,7 +88,8 @@ def load_model(
         and ``b_0``), or as torch does, ``0.weight`` and ``0.bias`` (``fc1.weight``,
         ``layers.2.bias``; also with ``/`` or ``_`` for the dot, and ``W``, ``A`` or ``kernel`` and
         ``b`` for the words). Layers come in the order of their numbers, 2 before 10; where their
-        names differ in more than numbers, in the order of the file. A missing bias is zero.
+        names differ in more than numbers, in the order of the file. A missing bias is zero. Empty
+        arrays may name the steps between layers, as ``0001.relu._`` does; ReLU is all they may be.
     ``.nnet``
         The NNet text format, in which ACAS Xu is published, with the normalisation of its header.
     ``.onnx``

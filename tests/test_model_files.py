@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from networks import real_network
 from torch import nn
 
 import polyregions as pr
@@ -109,6 +110,38 @@ def test_npz_key_schemes(scheme: str, tmp_path: Path) -> None:
     assert_same_model(loaded, model)
     np.savez_compressed(tmp_path / "net.npz", **{k: v.T for k, v in named.items()})
     assert_same_model(load_model(tmp_path / "net.npz", transpose=True), model)
+
+
+def test_npz_whose_steps_have_names(tmp_path: Path, stack: nn.Sequential) -> None:
+    """Some files hold an empty array for every step without weights, such as 0001.relu._"""
+    arrays = {}
+    for i, layer in enumerate(stack):
+        if isinstance(layer, nn.Linear):
+            arrays[f"{i:04d}.dense.A"] = layer.weight.detach().numpy().T
+            arrays[f"{i:04d}.dense.b"] = layer.bias.detach().numpy()
+        else:
+            arrays[f"{i:04d}.relu._"] = np.zeros(0, np.float32)
+    np.savez(tmp_path / "net.npz", **arrays, **{"0005.squeeze_last._": np.zeros(0)})
+    assert_same_model(load_model(tmp_path / "net.npz", transpose=True), stack)
+    others = {k: v for k, v in arrays.items() if k != "0001.relu._"}
+    for wrong in (others, others | {"0001.elu._": np.zeros(0)}, arrays | {"0005.relu._": []}):
+        np.savez(tmp_path / "net.npz", **wrong)
+        with pytest.raises(pr.FormatError, match="its steps are a layer, "):
+            load_model(tmp_path / "net.npz", transpose=True)
+
+
+def test_an_implicit_surface() -> None:
+    path = real_network("niq_fox.npz")
+    model = load_model(path, transpose=True)
+    network = load_network(path, transpose=True)
+    assert [type(m) for m in model] == [nn.Linear, nn.ReLU] * 8 + [nn.Linear]
+    part = pr.partition(network, (-1, 1), slice=pr.Slice.axes(0, 1, at=[0, 0, 0]))
+    assert len(part) == 22468
+    points = np.random.default_rng(0).uniform(-1, 1, (10_000, 2))
+    with torch.no_grad():
+        values = model.double()(torch.from_numpy(part.slice(points))).numpy()
+    np.testing.assert_allclose(part(points), values, rtol=0, atol=1e-13)
+    assert pr.verify(part, load_model(path, transpose=True), resolution=50).ok
 
 
 def test_npz_order_of_names_without_numbers(tmp_path: Path) -> None:

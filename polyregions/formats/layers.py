@@ -39,6 +39,8 @@ KEY_SCHEMES = (
 _NAME_FIRST = re.compile(r"(?P<name>weights?|W|w|bias|biases|B|b)[._]?(?P<layer>\d+)")
 _NAME_LAST = re.compile(r"(?P<layer>.+)[._/](?P<name>weights?|kernel|W|w|A|bias|biases|B|b)")
 _BIASES = {"bias", "biases", "B", "b"}
+# An empty array whose name says what stands between layers, as in 0001.relu._
+_MARKER = re.compile(r"(?P<place>\d+)\.(?P<name>\w+)\._")
 
 
 def parse_activation(activation: str) -> tuple[str, list[float]]:
@@ -101,10 +103,32 @@ def read_network(
 def read_layers(path: str | PathLike[str]) -> Layers:
     """The arrays of an ``.npz`` file by layer, in the order of the layers' numbers."""
     where = fspath(path)
-    layers = by_layer({k: _native(v, k, where) for k, v in arrays.read(path).items()}, where)
+    found = {k: _native(v, k, where) for k, v in arrays.read(path).items()}
+    markers = {k: m for k, v in found.items() if not v.size and (m := _MARKER.fullmatch(k))}
+    layers = by_layer({k: v for k, v in found.items() if k not in markers}, where)
+    if markers:
+        _check_markers([(int(m["place"]), m["name"]) for m in markers.values()], layers, where)
     if len({without_numbers(layer) for layer in layers}) == 1:
         layers = {layer: layers[layer] for layer in sorted(layers, key=numbers_of)}
     return layers
+
+
+def _check_markers(markers: list[tuple[int, str]], layers: Layers, where: str) -> None:
+    """Whether the steps that a file names are a ReLU between every two layers.
+
+    A step that makes a single output plain, without an axis, may follow the last one.
+    """
+    steps = [(numbers_of(layer)[:1], "") for layer in layers]
+    steps += [([place], name) for place, name in markers]
+    named = [name for _, name in sorted(steps)]
+    if named[-1] == "squeeze_last":
+        named.pop()
+    if named != ["", *["relu", ""] * (len(layers) - 1)]:
+        told = ", ".join(name or "a layer" for name in named)
+        raise FormatError(
+            f"{where} is not a stack of linear layers with a ReLU between every two: its steps are "
+            f"{told}. For any other model, {SAVE_PROGRAM}"
+        )
 
 
 def _native(array: Any, name: str, where: str) -> FloatArray:
