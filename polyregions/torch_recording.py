@@ -110,7 +110,12 @@ class Recorder:
             if id(condition) in self._compared:
                 _, a, b = self._compared[id(condition)]
                 z, t = (a, b) if self._is_traced(a) else (b, a)
-                self._bends(z, [_wide(t, z)])
+                if self._is_traced(t):
+                    z, t = a.detach().double() - b.detach().double(), 0.0
+                # One unit for each entry of the result.
+                shapes = [v.shape for v in args if isinstance(v, torch.Tensor)]
+                wide = torch.broadcast_shapes(z.shape, *shapes)
+                self._bends(z.expand(wide), [_wide(t, z)])
         elif name in _BREAKPOINTS:
             z, *rest = args
             self._bends(z, _BREAKPOINTS[name](z, *rest, **kwargs))

@@ -371,6 +371,53 @@ def where(x):
     return a + torch.where(-x <= 0, x, 0.0) + x.masked_fill(~(x > -1), -1.0)
 
 
+HALVES = torch.nn.Linear(6, 6).double()
+nn.init.uniform_(HALVES.weight, -1, 1), nn.init.uniform_(HALVES.bias, -1, 1)
+# Choices that are continuous because of what the values are made of, with their units.
+CHOICES = {
+    "of a layer that is called again": (
+        lambda x: torch.where(HALVES(x) > 0, HALVES(x), 0.25 * HALVES(x)), 6
+    ),
+    "of the larger value": (lambda x: torch.where(x > x.flip(1), x, x.flip(1)), 6),
+    "of the smaller value": (lambda x: torch.where(x[:, :2] <= x[:, 2:4], x[:, :2], x[:, 2:4]), 2),
+    "by a difference": (
+        lambda x: torch.where(x[:, :1] - x[:, 1:2] < 0, x[:, 1:2] - x[:, :1], 0.0), 1
+    ),
+    "of more entries than are compared": (
+        lambda x: torch.where(x[:, :1] > 0.5, x[:, 1:] + x[:, :1], x[:, 1:] + 0.5), 5
+    ),
+    "within a choice": (  # a soft shrink, as some exporters write it
+        lambda x: torch.where(x > 0.5, x - 0.5, torch.where(x < -0.5, x + 0.5, 0.0 * x)), 12
+    ),
+    "within a choice, the other way round": (
+        lambda x: torch.where(x < -0.5, x + 0.5, torch.where(x > 0.5, x - 0.5, 0.0 * x)), 12
+    ),
+    "of values that are the same": (lambda x: torch.where(x > 0.5, x, x), 6),
+    "of multiples": (
+        lambda x: torch.where(3 * x[:, :3] > x[:, 3:], 3 * x[:, :3] + x[:, 3:], 2 * x[:, 3:]), 3
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_continuous_choices(name):
+    function, n_units = CHOICES[name]
+    network = check(function, (6,))
+    assert network.n_units == n_units
+    plane = pr.Slice(const(6).numpy(), *const(2, 6).numpy())
+    part = pr.partition(network, (-2, 2), slice=plane)
+    assert len(part) == len(pr.partition(network, (-2, 2), slice=plane, engine="rational"))
+    assert pr.verify(part, Model(function), resolution=20).ok
+
+
+def test_choices_within_choices_that_do_not_meet():
+    def gap(x):
+        return torch.where(x > 0.5, x - 0.5, torch.where(x < 0.75, x - 0.75, 0.0 * x))
+
+    with pytest.raises(pr.UnsupportedLayerError, match="jumps in general"):
+        pr.lower(Model(gap), shape=(6,))
+
+
 LOW, HIGH = (
     torch.tensor([-1.0, 0, 1, -torch.inf, 2, -2]),
     torch.tensor([0.5, 1, 1, 0, torch.inf, 2]),

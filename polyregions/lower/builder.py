@@ -615,6 +615,10 @@ class Builder:
             found[value] = scales
         return found
 
+    def made(self, value: int) -> tuple[Step, tuple[int, ...]]:
+        """The step that gives a value, and the values that it takes; not of the input."""
+        return self._steps[value - 1], self._sources[value - 1]
+
     def finish(self, *outputs: Signal) -> Network:
         """The network of one or several outputs, joined in order, without steps that they need not.
 

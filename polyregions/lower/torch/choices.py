@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from polyregions.lower.builder import Signal
+from polyregions.lower.choices import Jumps, NotExact, choice
+from polyregions.lower.torch.arithmetic import combined
 from polyregions.lower.torch.moves import move
 from polyregions.lower.torch.traced import Call, Condition, Traced, aligned, handles
 from polyregions.lower.torch.units import activate
-from polyregions.network import Activation, FloatArray, Scale, piecewise_linear
+from polyregions.network import Activation, FloatArray, Scale
 
 _FLIPPED = {"gt": "lt", "ge": "le", "lt": "gt", "le": "ge"}
 
@@ -23,11 +25,7 @@ def _compare(call: Call, a: Any, b: Any) -> Condition:
         call.name, call.name
     )
     if isinstance(a, Traced) and isinstance(b, Traced):
-        # a > b is a - b > 0, but no values are choices by it unless they are maxima.
-        raise call.refused(
-            "compares two values that depend on the input; a choice by it jumps unless it is a "
-            "maximum or minimum. What works instead: torch.maximum or torch.minimum"
-        )
+        return Condition(combined(call, a, b, -1.0), np.zeros(()), kind in ("gt", "ge"))
     if not isinstance(a, Traced):
         a, b, kind = b, a, _FLIPPED[kind]
     (_, threshold), _like = aligned(call, a, b)
@@ -57,21 +55,39 @@ def _where(call: Call, condition: Any, a: Any = None, b: Any = None) -> Any:
         values = [v if isinstance(v, Traced) else torch.as_tensor(v).to(call.dtype) for v in (a, b)]
         return move(call, torch.where, condition, *values)
     above, below = (a, b) if condition.is_above else (b, a)
-    return _bent(call, condition, above, below)
+    bent = _bent(call, condition, above, below)
+    return _chosen(call, condition, above, below) if bent is None else bent
 
 
-def _bent(call: Call, condition: Condition, above: Any, below: Any) -> Traced:
-    """A choice at a threshold between scaled and shifted copies of one value."""
+def _chosen(call: Call, condition: Condition, above: Any, below: Any) -> Traced:
+    """A choice between values that meet where it changes."""
+    signals, like = aligned(call, condition.value, above, below)
+    compared, *branches = signals
+    assert isinstance(compared, Signal)
+    threshold = np.broadcast_to(condition.threshold, compared.shape)
+    try:
+        return like.of(choice(call.build, compared, threshold, *branches, name=call.where))
+    except Jumps as reason:
+        raise call.refused(
+            f"is a choice that jumps in general, so regions would not meet: {reason}. What works "
+            "instead: torch.maximum, torch.minimum, torch.relu or torch.clamp"
+        ) from None
+    except NotExact:
+        raise _not_exact(call) from None
+
+
+def _bent(call: Call, condition: Condition, above: Any, below: Any) -> Traced | None:
+    """A choice at a threshold between scaled and shifted copies of one value; None if it is not."""
     signals, like = aligned(call, condition.value, above, below)
     shape = condition.value.signal.shape
     if any(isinstance(s, Signal) and s.shape != shape for s in signals) or any(
         np.broadcast_shapes(s.shape, shape) != shape for s in signals
     ):
-        raise _jumps(call)
+        return None
     histories = [call.build.scaled_from(s) for s in signals if isinstance(s, Signal)]
     shared = next((v for v in histories[0] if all(v in h for h in histories)), None)
     if shared is None:
-        raise _jumps(call)
+        return None
     compared, *branches = (
         _composed(call.build.scaled_from(s)[shared], s.size)
         if isinstance(s, Signal)
@@ -90,11 +106,7 @@ def _bent(call: Call, condition: Condition, above: Any, below: Any) -> Traced:
         threshold = [(t - c) / s for t, s, c in zip(threshold, *compared, strict=True)]
         rising = [s > 0 for s in compared[0]]
     if not all(map(_is_exact, (threshold, *branches[0], *branches[1]))):
-        raise call.refused(
-            "chooses by a threshold or between lines whose coefficients are no float64 numbers, "
-            "so they would not meet exactly. What works instead: compare the value itself with a "
-            "number"
-        )
+        raise _not_exact(call)
     at = np.array(threshold, dtype=np.float64)
     lines = [np.array(branch, dtype=np.float64) for branch in branches]
     turned = ~np.array(rising)
@@ -135,18 +147,19 @@ def _is_exact(values: list[Fraction]) -> bool:
 
 
 def _pieces(at: FloatArray, left: FloatArray, right: FloatArray, name: str) -> Activation:
-    """Units that bend once, from slopes and intercepts (2, n) on both sides."""
+    """Units of two pieces, also where these are equal, from slopes and intercepts on both sides."""
     slopes, intercepts = (np.stack([a, b], axis=1) for a, b in zip(left, right, strict=True))
     table = np.concatenate([at[:, None], slopes, intercepts], axis=1)
     if len(table) and (table == table[0]).all():
-        return piecewise_linear(len(table), at[:1], slopes[0], intercepts[0], name)
-    bends = (slopes[:, 0] != slopes[:, 1]) | (intercepts[:, 0] != intercepts[:, 1])
-    return Activation(np.where(bends, at, np.inf)[:, None], slopes, intercepts, name)
+        at, slopes, intercepts = (
+            np.broadcast_to(a[:1], a.shape) for a in (at[:, None], slopes, intercepts)
+        )
+        return Activation(at, slopes, intercepts, name)
+    return Activation(at[:, None], slopes, intercepts, name)
 
 
-def _jumps(call: Call) -> Exception:
+def _not_exact(call: Call) -> Exception:
     return call.refused(
-        "chooses between values that do not all come from the compared one by scaling and "
-        "shifting; such a choice jumps in general, and regions would not meet. What works "
-        "instead: torch.maximum, torch.minimum, torch.relu or torch.clamp"
+        "chooses by a threshold or between lines whose coefficients are no float64 numbers, so "
+        "they would not meet exactly. What works instead: compare the value itself with a number"
     )
