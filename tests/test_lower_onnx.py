@@ -110,8 +110,63 @@ def test_operators_agree_with_onnxruntime(case: Row):
 
 def test_every_operator_that_is_read_has_a_row():
     alone = {"Constant", "ConstantOfShape", "Shape", "Size", "CastLike"}
+    alone |= {"Greater", "GreaterOrEqual", "Less", "LessOrEqual", "Not"}  # see the choices below
     last = {"Sigmoid", "Softmax", "LogSoftmax", "ArgMax", "ArgMin"}
     assert set(HANDLERS) - {case.op for case in ROWS} == alone | last
+
+
+SOFT_SHRINK = [
+    node("Greater", "x l", "above"), node("Less", "x m", "below"), node("Sub", "x l", "p"),
+    node("Add", "x l", "q"), node("Where", "below q zero", "inner"),
+    node("Where", "above p inner", "y"),
+]  # fmt: skip
+# As exporters write them, with the numbers of units.
+CHOICES = {
+    "soft shrink": (SOFT_SHRINK, 12),
+    "leaky": ([node("LessOrEqual", "x zero", "c"), node("Mul", "x l", "s"),
+               node("Where", "c s x", "y")], 6),
+    "threshold": ([node("GreaterOrEqual", "l x", "c"), node("Not", "c", "d"),
+                   node("Identity", "d", "e"), node("Where", "e x l", "y")], 6),
+    "larger": ([node("Neg", "x", "n"), node("Sub", "n l", "v"), node("Greater", "x v", "c"),
+                node("Where", "c x v", "y")], 6),
+    "of a column": ([node("Slice", "x first second axis", "z"), node("Less", "z l", "c"),
+                     node("Sub", "x z", "v"), node("Sub", "x l", "w"),
+                     node("Where", "c w v", "y")], 6),
+}  # fmt: skip
+CHOSEN = {
+    "l": floats(0.3), "m": floats(-0.3), "zero": floats(0), "first": ints(0), "second": ints(1),
+    "axis": ints(1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_continuous_choices_agree_with_onnxruntime(name):
+    nodes, n_units = CHOICES[name]
+    model = graph_model(nodes, [1, 6], CHOSEN)
+    network = pr.lower(model)
+    assert network.n_units == n_units
+    assert_agrees(network, model, (1, 6))
+    points = np.random.default_rng(0).normal(size=(3, 1, 6))
+    part = pr.partition(model, (-2, 2), slice=pr.Slice(*points))
+    assert len(part) > 1
+    assert pr.verify(part, model, resolution=20).ok
+
+
+@pytest.mark.parametrize(
+    ("nodes", "match"),
+    [
+        ([node("Greater", "x l", "c"), node("Where", "c x zero", "y")], "jumps at 0.3"),
+        ([node("Greater", "x l", "c"), node("Neg", "x", "n"), node("Where", "c x n", "y")],
+         r"Where 'a Where' \(node 3 of 3\) is not continuous"),
+        ([node("Less", "x l", "c"), node("Cast", "c", "y", to=1)], "a comparison as a value"),
+        ([node("Less", "x l", "y")], "the output 'y' uses a comparison as a value"),
+        ([node("Less", "x l", "c"), node("And", "c c", "y")], "And.* a comparison as a value"),
+        ([node("Not", "x", "c"), node("Where", "c x l", "y")], "no comparison"),
+    ],
+)  # fmt: skip
+def test_choices_that_jump_are_refused(nodes, match):
+    with pytest.raises(pr.UnsupportedLayerError, match=match):
+        pr.lower(graph_model(nodes, [1, 6], CHOSEN))
 
 
 def test_kernels_stay_kernels():
@@ -510,7 +565,7 @@ REFUSED = [
     (row("ThresholdedRelu", [2, 2], alpha=0.5), r"jumps from 0 to 0.5 at 0.5.*Relu"),
     (row("Shrink", [2, 2], lambd=0.5), "it jumps at 0.5.*soft shrink"),
     (row("Cast", [2, 2], to=7), "int64 of a value that depends on the input: it jumps"),
-    (row("Where", [2, 2], "x", "x", "2x"), "only a constant choice"),
+    (row("Where", [2, 2], "x", "x", "2x"), "neither a constant nor a comparison"),
     (row("Clip", [2, 2], "x", "2x"), "lower bound from a value that depends"),
     (row("PRelu", [2, 2], "x", "2x"), "slopes from a value that depends"),
     (row("Conv", [1, 2, 4, 4], "x", "x"), "kernel from a value that depends"),

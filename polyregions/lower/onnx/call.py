@@ -48,6 +48,14 @@ class Live:
         return self.signal.size
 
 
+@dataclass(frozen=True)
+class Comparison(Live):
+    """Whether a value, `signal`, is above a constant, or below it: what a choice is made by."""
+
+    threshold: FloatArray = field(default_factory=lambda: np.zeros(()))
+    is_above: bool = True
+
+
 Value: TypeAlias = Live | Array
 
 # Attributes that change nothing here: of training, of what is not nearest-neighbour resizing, of

@@ -11,7 +11,7 @@ import numpy as np
 
 from polyregions.errors import FormatError, UnsupportedLayerError
 from polyregions.formats.onnx import Array
-from polyregions.lower.onnx.call import Call, Live, Value
+from polyregions.lower.onnx.call import Call, Value
 from polyregions.lower.onnx.registry import handles
 
 
@@ -218,19 +218,6 @@ def _pad(call: Call) -> Value:
         [x, constant], lambda a, c: np.pad(a[crop], wide, constant_values=c.item())
     )
     return moved[0]
-
-
-@handles("Where")
-def _where(call: Call) -> Value:
-    condition = call.operand(0)
-    if isinstance(condition, Live) or condition.dtype.kind != "b":
-        raise UnsupportedLayerError(
-            f"{call.where} chooses by something that depends on the input; only a constant choice "
-            "is read. What works instead: Max, Min, Relu or Clip"
-        )
-    a, b = call.operand(1), call.operand(2)
-    call.room(np.broadcast_shapes(condition.shape, a.shape, b.shape))
-    return call.rearranged([a, b], lambda p, q: np.where(condition, p, q))[0]
 
 
 @handles("Trilu")

@@ -12,7 +12,8 @@ from polyregions.errors import FormatError, PolyregionsError, UnsupportedLayerEr
 from polyregions.formats.onnx import Model
 from polyregions.lower.builder import Builder
 from polyregions.lower.onnx import arithmetic, moves, products, units, windows  # noqa: F401
-from polyregions.lower.onnx.call import Call, Live, Value
+from polyregions.lower.onnx.call import Call, Comparison, Live, Value
+from polyregions.lower.onnx.choices import TAKE_COMPARISONS, as_a_value
 from polyregions.lower.onnx.constants import work_out
 from polyregions.lower.onnx.graph import Graph, Node, read_graph
 from polyregions.lower.onnx.refused import not_last, refusal
@@ -82,6 +83,8 @@ def read_model(model: Model) -> Reading:
                 raise FormatError(f"{node.where} gives {name!r}, which there is already")
             if name:
                 values[name] = value
+                if isinstance(value, Comparison):
+                    continue
                 if isinstance(value, Live) and not value.dropped:
                     tensors[value.signal.value] = name
 
@@ -126,6 +129,8 @@ def _output(graph: Graph, values: dict[str, Value], name: str) -> Value:
         value = graph.constant(name)
     if value is None:
         raise FormatError(f"the model's output {name!r} is given by no node")
+    if isinstance(value, Comparison):
+        raise as_a_value(f"the output {name!r}")
     if not isinstance(value, Live) and value.dtype.kind != "f":
         raise UnsupportedLayerError(
             f"the output {name!r} is a constant of {value.dtype}; outputs must be floating-point"
@@ -155,6 +160,8 @@ def _dispatch(call: Call) -> list[Value]:
     for value in call.operands:
         if isinstance(value, Live) and value.dropped and node.op not in AT_THE_END:
             raise not_last(value.dropped, node.where)
+        if isinstance(value, Comparison) and node.op not in TAKE_COMPARISONS:
+            raise as_a_value(node.where)
     try:
         if not call.all_live:
             made = work_out(call)
