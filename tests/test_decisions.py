@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from networks import random_layers, real_network
+from shapely import Point, Polygon
 
 import polyregions as pr
 from polyregions.network import Affine, Network
@@ -71,6 +72,29 @@ def test_missing_labels_and_broken_transforms_are_refused() -> None:
         pr.plot.decisions(part, labels=["only one"])
     with pytest.raises(ValueError, match="one finite point"):
         pr.plot.decisions(part, transform=lambda xy: xy[:1])
+
+
+def test_bent_edges_are_drawn_through_points_of_theirs() -> None:
+    """A square in polar coordinates is a disc: the areas drawn are those of the sectors."""
+    network = pr.with_decision(Network((Affine([[1, 0], [0, 1], [-1, -1]], [-1, 0, 1]),), 2))
+    part = pr.partition(network, (0, -np.pi, 2, np.pi))
+
+    def polar(xy: np.ndarray) -> np.ndarray:
+        return xy[:, :1] * np.stack([np.cos(xy[:, 1]), np.sin(xy[:, 1])], axis=1)
+
+    artists = pr.plot.decisions(part, transform=polar)
+    drawn = [Polygon(path.vertices) for path in artists.faces.get_paths()]
+    assert sum(p.area for p in drawn) == pytest.approx(4 * np.pi, rel=1e-3)
+    for path, f in zip(artists.faces.get_paths(), range(len(part)), strict=True):
+        corners = polar(part.vertex_xy[part.face(f)])
+        radius, angle = np.hypot(*path.vertices.T), np.arctan2(*path.vertices.T[::-1])
+        inside = part.polygon(f).buffer(1e-9)
+        assert {tuple(c) for c in corners} <= {tuple(v) for v in path.vertices}
+        assert all(inside.covers(Point(p)) for p in zip(radius, angle, strict=True) if p[0] > 0)
+    lengths = [np.hypot(*np.diff(p.vertices, axis=0).T) for p in artists.boundaries.get_paths()]
+    assert max(np.concatenate(lengths)) < 0.2
+    plain = pr.plot.decisions(part)
+    assert len(plain.faces.get_paths()[0].vertices) == len(part.face(0)) + 1
 
 
 def test_advisories_of_a_collision_avoidance_network() -> None:

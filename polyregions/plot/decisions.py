@@ -13,9 +13,10 @@ from matplotlib.colors import to_rgb
 from matplotlib.legend import Legend
 from matplotlib.patches import Patch
 
-from polyregions.network import FloatArray
+from polyregions.network import FloatArray, IntArray
 from polyregions.plot import canvas, chart
 from polyregions.plot.artists import Faces, Lines
+from polyregions.plot.bent import Finer, finer
 from polyregions.plot.keys import add_beside
 
 if TYPE_CHECKING:
@@ -71,8 +72,8 @@ def decisions(
     edges : bool
         Whether to draw the other edges too, faintly.
     transform : callable, optional
-        Where to draw the vertices, (V, 2) float64 for (V, 2): polar coordinates as what they
-        mean, for example. Edges are drawn straight between vertices all the same.
+        Where to draw points, (N, 2) float64 for (N, 2): polar coordinates as what they mean, for
+        example. Long edges are drawn as curves: through points of theirs, up to 120 of them.
     key : bool, optional
         Whether to explain the colours; unless told, where the axes are the only ones.
     rasterized : bool, optional
@@ -104,13 +105,14 @@ def decisions(
             f"labels must name every output that is chosen, up to {chosen[-1]}; got {len(labels)}"
         )
     ax = canvas.new_axes(ax, part.domain)
-    xy = part.vertex_xy
+    drawing = finer(part) if transform is not None else _as_it_is(part)
     if transform is None:
         canvas.frame(ax, part.domain, part.slice)
     else:
-        xy = np.asarray(transform(xy.copy()), dtype=np.float64)
-        if xy.shape != part.vertex_xy.shape or not np.isfinite(xy).all():
-            raise ValueError("transform must give one finite point for each vertex")
+        xy = np.asarray(transform(drawing.xy.copy()), dtype=np.float64)
+        if xy.shape != drawing.xy.shape or not np.isfinite(xy).all():
+            raise ValueError("transform must give one finite point for each point")
+        drawing = drawing._replace(xy=xy)
         low, high = xy.min(axis=0), xy.max(axis=0)
         ax.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]))
         ax.set_aspect(canvas.aspect((*low, *high)))
@@ -120,26 +122,26 @@ def decisions(
     colors = np.array([_COLORS[d % len(_COLORS)] for d in range(256)])
     # Strokes of a face's own colour close the gaps between antialiased neighbours.
     faces = Faces(
-        xy,
-        part.face_offsets,
-        part.face_vertices,
-        ends=part.edge_vertices,
-        sides=part.edge_faces,
+        drawing.xy,
+        drawing.offsets,
+        drawing.cycle,
+        ends=drawing.ends,
+        sides=drawing.sides,
         edgecolors="face",
         linewidths=0.4,
         facecolor=colors[decision],
         zorder=1,
     )
     canvas.add(ax, faces, part, rasterized=pixels)
-    inner = np.flatnonzero(part.is_inner)
-    left, right = part.edge_faces[inner].T
+    inner = np.flatnonzero((drawing.sides >= 0).all(axis=1))
+    left, right = drawing.sides[inner].T
     differs = decision[left] != decision[right]
     width = canvas.base_width(ax, part)
     drawn = None
     if edges:
-        drawn = _lines(xy, part, inner[~differs], width, 0.35)
+        drawn = _lines(drawing, inner[~differs], width, 0.35)
         canvas.add(ax, drawn, part, rasterized=pixels)
-    boundaries = _lines(xy, part, inner[differs], max(width, 0.8), 1.0)
+    boundaries = _lines(drawing, inner[differs], max(width, 0.8), 1.0)
     canvas.add(ax, boundaries, part, rasterized=False)
     if transform is None:
         canvas.draw_outline(ax, part.domain)
@@ -148,8 +150,18 @@ def decisions(
     return DecisionArtists(ax, faces, boundaries, drawn, legend)
 
 
-def _lines(xy: FloatArray, part: Partition, edges: FloatArray, width: float, alpha: float) -> Lines:
-    segments = xy[part.edge_vertices[edges]]
+def _as_it_is(part: Partition) -> Finer:
+    return Finer(
+        part.vertex_xy,
+        part.face_offsets,
+        part.face_vertices,
+        part.edge_vertices,
+        part.edge_faces,
+    )
+
+
+def _lines(drawing: Finer, edges: IntArray, width: float, alpha: float) -> Lines:
+    segments = drawing.xy[drawing.ends[edges]]
     widths = np.full(len(edges), width)
     color = (*to_rgb(canvas.INK), alpha)
     return Lines(segments, widths, colors=[color], capstyle="round", zorder=2)
