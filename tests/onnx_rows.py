@@ -312,6 +312,16 @@ def _moved() -> list[Row]:
             coordinate_transformation_mode="align_corners"),
         row("Resize", [1, 1, 3, 4], X, floats(), floats(1, 1, 3, 4), opset=11,
             coordinate_transformation_mode="pytorch_half_pixel"),
+        row("Resize", [1, 2, 4, 6], X, None, floats(1, 1, 1.5, 0.5), opset=13,
+            coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        row("Resize", [1, 2, 6, 6], X, None, None, ints(1, 2, 9, 5), opset=18,
+            coordinate_transformation_mode="asymmetric", nearest_mode="floor"),
+        row("Resize", [1, 2, 6, 6], X, None, None, ints(1, 2, 8, 11), opset=13,
+            coordinate_transformation_mode="half_pixel", nearest_mode="round_prefer_floor"),
+        row("Resize", [1, 2, 5, 6], X, None, None, ints(1, 2, 7, 4), opset=13,
+            coordinate_transformation_mode="align_corners", nearest_mode="ceil"),
+        row("Resize", [1, 1, 4, 4], X, None, floats(1, 1, 0.6, 1.4), opset=19, nearest_mode="floor",
+            coordinate_transformation_mode="half_pixel_symmetric"),
     ]  # fmt: skip
 
 

@@ -265,64 +265,100 @@ def _resize(call: Call) -> Value:
     mode = call.attribute("mode", "nearest")
     if mode != "nearest":
         raise UnsupportedLayerError(
-            f"{call.where} interpolates ({mode}); only nearest neighbours are read, by whole "
-            "factors"
+            f"{call.where} interpolates ({mode}); only nearest neighbours are read"
         )
     policy = call.attribute("keep_aspect_ratio_policy", "stretch")
     if policy != "stretch":
         raise UnsupportedLayerError(f"{call.where} has keep_aspect_ratio_policy {policy!r}")
-    factors = _factors(call, x)
-    call.room([n * f for n, f in zip(x.shape, factors, strict=True)])
+    stretched = _stretched(call, x)
+    call.room([length for length, _ in stretched])
     is_old = call.node.op == "Upsample" or call.opset < 11
     transform = (
         "asymmetric" if is_old else call.attribute("coordinate_transformation_mode", "half_pixel")
     )
     rounding = "floor" if is_old else call.attribute("nearest_mode", "round_prefer_floor")
     index = [
-        np.array([_nearest(call, i, n, f, transform, rounding) for i in range(n * f)], np.int64)
-        for n, f in zip(x.shape, factors, strict=True)
+        np.array(
+            [_nearest(call, i, n, length, f, transform, rounding) for i in range(length)], np.int64
+        )
+        for n, (length, f) in zip(x.shape, stretched, strict=True)
     ]
     return _one(call, lambda a: a[np.ix_(*index)])
 
 
-def _factors(call: Call, x: Value) -> list[int]:
-    """By how much each axis is stretched."""
+def _stretched(call: Call, x: Value) -> list[tuple[int, Fraction]]:
+    """The length that each axis gets, and by how much it is stretched."""
     axes = call.ints("axes", range(x.ndim))
+    sizes: tuple[int, ...] | None = None
+    wanted: Any = None
     if call.node.op == "Upsample" and call.opset < 9:
-        wanted: Any = call.attribute("scales")
+        wanted = call.attribute("scales")
     elif call.node.op == "Upsample" or call.opset < 11:
         wanted = call.constant(1, "its scales").tolist()
     elif call.has(2) and call.constant(2, "its scales").size:
         wanted = call.constant(2, "its scales").tolist()
     else:
-        sizes = call.integers(3, "its sizes")
-        wanted = [size / x.shape[axis] for size, axis in zip(sizes, axes, strict=True)]
-    if not isinstance(wanted, list) or len(wanted) != len(axes):
-        raise FormatError(f"{call.where} has scales {wanted} for {len(axes)} axes")
-    factors = [1] * x.ndim
+        sizes = wanted = call.integers(3, "its sizes")
+    if not isinstance(wanted, list | tuple) or len(wanted) != len(axes):
+        raise FormatError(f"{call.where} has scales or sizes {wanted} for {len(axes)} axes")
+    found = [(n, Fraction(1)) for n in x.shape]
     for axis, factor in zip(axes, wanted, strict=True):
-        if factor < 1 or factor != int(factor):
-            raise UnsupportedLayerError(
-                f"{call.where} has scales {wanted}; only whole numbers are read"
-            )
-        factors[call.axis(axis, x.ndim)] = int(factor)
-    return factors
+        place = call.axis(axis, x.ndim)
+        n = x.shape[place]
+        if not 0 < factor < float("inf"):
+            raise FormatError(f"{call.where} has scales or sizes {wanted}, which must be positive")
+        stretch = Fraction(factor) if sizes is None else Fraction(int(factor), n)
+        length = (n * stretch).__floor__()
+        if sizes is None and int(np.float32(n) * np.float32(factor)) != length:
+            raise _unclear(call, n, stretch)
+        found[place] = (length, stretch)
+    return found
 
 
-def _nearest(call: Call, i: int, n: int, factor: int, transform: str, rounding: str) -> int:
-    """Which of `n` entries stands at place i of ``n * factor``."""
+def _nearest(
+    call: Call, i: int, n: int, length: int, factor: Fraction, transform: str, rounding: str
+) -> int:
+    """Which of `n` entries stands at place i of `length`."""
+    exact = _chosen(call, _place(call, i, n, length, factor, transform), n, rounding)
+    if factor.denominator == 1:
+        return exact
+    # A runtime works this out in float32, which may fall on the other side of a change.
+    scale = np.float32(float(factor))
+    half, one = np.float32(0.5), np.float32(i)
+    near = one / scale if transform == "asymmetric" else (one + half) / scale - half
+    if transform != "align_corners" and _chosen(call, Fraction(float(near)), n, rounding) != exact:
+        raise _unclear(call, n, factor)
+    return exact
+
+
+def _unclear(call: Call, n: int, factor: Fraction) -> UnsupportedLayerError:
+    return UnsupportedLayerError(
+        f"{call.where} stretches an axis of length {n} by {float(factor)}, where the nearest entry "
+        "depends on how the runtime rounds. What works instead: sizes or whole factors"
+    )
+
+
+def _place(call: Call, i: int, n: int, length: int, factor: Fraction, transform: str) -> Fraction:
+    """Where place i of `length` lies among `n` entries."""
     if transform == "asymmetric":
-        at = Fraction(i, factor)
-    elif transform in ("half_pixel", "half_pixel_symmetric"):
-        at = (i + Fraction(1, 2)) / factor - Fraction(1, 2)
-    elif transform == "pytorch_half_pixel":
-        at = (i + Fraction(1, 2)) / factor - Fraction(1, 2) if n * factor > 1 else Fraction(0)
-    elif transform == "align_corners":
-        at = Fraction(i * (n - 1), n * factor - 1) if n * factor > 1 else Fraction(0)
-    else:
-        raise UnsupportedLayerError(
-            f"{call.where} has the coordinate_transformation_mode {transform!r}, which is not read"
-        )
+        return i / factor
+    if transform in ("half_pixel", "half_pixel_symmetric"):
+        middle = Fraction(0)
+        if transform == "half_pixel_symmetric":
+            adjustment = length / (n * factor)
+            middle = Fraction(n, 2) * (1 - adjustment)
+        return middle + (i + Fraction(1, 2)) / factor - Fraction(1, 2)
+    if transform == "pytorch_half_pixel":
+        return (i + Fraction(1, 2)) / factor - Fraction(1, 2) if length > 1 else Fraction(0)
+    if transform == "align_corners":
+        return Fraction(i * (n - 1), length - 1) if length > 1 else Fraction(0)
+    raise UnsupportedLayerError(
+        f"{call.where} has the coordinate_transformation_mode {transform!r}: not supported"
+    )
+
+
+def _chosen(call: Call, at: Fraction, n: int, rounding: str) -> int:
+    """The entry nearest to a place, as `rounding` says."""
     down, up = at.__floor__(), at.__ceil__()
     chosen = {
         "floor": down,
