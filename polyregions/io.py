@@ -13,7 +13,7 @@ from typing import Any
 
 from polyregions.errors import FormatError, PolyregionsError
 from polyregions.formats import npz
-from polyregions.models import kind_of
+from polyregions.models import FROM_KERAS, kind_of
 from polyregions.network import Network
 from polyregions.partition import Partition
 
@@ -155,7 +155,10 @@ def load_model(
             f"{name} is Python code; say which object gives the model, as in {name}:make_model"
         )
     if kind not in (".npz", ".nnet", ".onnx", ".pt2", ".pt", ".pth"):
-        raise FormatError(f"{name} is no kind of model that is known: it must be {MODEL_KINDS}")
+        hint = f". Of a model of Keras, {FROM_KERAS}" if kind in (".keras", ".h5", ".hdf5") else ""
+        raise FormatError(
+            f"{name} is no kind of model that is known: it must be {MODEL_KINDS}{hint}"
+        )
     if kind == ".pt2":
         from polyregions.formats import pt2
 

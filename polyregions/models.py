@@ -12,6 +12,8 @@ from polyregions.network import Network
 
 Kind: TypeAlias = Literal["torch", "network", "arrays", "nnet", "onnx", "sklearn"]
 
+FROM_KERAS = "make an ONNX file of it, by model.export('model.onnx', format='onnx') or tf2onnx"
+
 
 def kind_of(model: Any) -> Kind:
     """Tell the kinds of models apart.
@@ -40,6 +42,8 @@ def kind_of(model: Any) -> Kind:
     hint = ""
     if isinstance(model, str | PathLike):
         hint = "; polyregions.load_model opens a file that holds a model"
+    elif type(model).__module__.partition(".")[0] in ("keras", "tensorflow", "tf_keras"):
+        hint = f" of Keras; {FROM_KERAS}, and pass that file"
     raise TypeError(
         "model must be a torch.nn.Module, a torch.export.ExportedProgram, a list of "
         "(weight, bias) arrays, an onnx.ModelProto, the path of an .onnx file, an estimator of "

@@ -112,6 +112,16 @@ def test_npz_key_schemes(scheme: str, tmp_path: Path) -> None:
     assert_same_model(load_model(tmp_path / "net.npz", transpose=True), model)
 
 
+@pytest.mark.parametrize("name", ["net.keras", "net.h5"])
+def test_models_of_keras_are_sent_by_onnx(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(b"PK")
+    with pytest.raises(pr.FormatError, match=r"Of a model of Keras, make an ONNX file of it"):
+        load_model(tmp_path / name)
+    other = type("Sequential", (), {"__module__": "keras.src.models.sequential"})
+    with pytest.raises(TypeError, match=r"got Sequential of Keras; make an ONNX file.*tf2onnx"):
+        pr.lower(other())
+
+
 def test_npz_whose_steps_have_names(tmp_path: Path, stack: nn.Sequential) -> None:
     """Some files hold an empty array for every step without weights, such as 0001.relu._"""
     arrays = {}

@@ -228,7 +228,9 @@ class _Walk:
         dtype = value.dtype if isinstance(value, torch.Tensor) else self.call.dtype
         call = Call(self.build, where, plain, dtype, self.call.device)
         if "MultiheadAttention" in str(node.meta.get("nn_module_stack")):
-            raise refusal("scaled_dot_product_attention", where)
+            # Its own operations are many, so it is named by its layer alone.
+            _, layer, place = where.partition(" in layer")
+            raise refusal("scaled_dot_product_attention", f"the attention{layer}{place}")
         for x in inputs:
             if isinstance(x, Unavailable):
                 raise UnsupportedLayerError(f"{x.where} {x.why}")
