@@ -14,6 +14,7 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike
 
+from polyregions.float64 import NORMAL
 from polyregions.gradients import jacobians
 from polyregions.limits import as_flag
 from polyregions.line import LinePartition, partition_line
@@ -24,7 +25,6 @@ from polyregions.slice import numbers
 
 # Numbers of one kind that are worked on at once: about 16 MB.
 _NUMBERS_AT_ONCE = 1 << 21
-_TINY = 2.0**-1022
 
 
 @overload
@@ -181,7 +181,7 @@ def along(
         found = (way * mean).reshape(*rows, *shape)
         # One rounding each of the difference and the product, and those of the bound itself.
         error = np.abs(way) * (error + FLOAT64.gamma(4) * np.abs(mean))
-        error = (error * (1 + FLOAT64.gamma(4)) + _TINY).reshape(*rows, *shape)
+        error = (error * (1 + FLOAT64.gamma(4)) + NORMAL).reshape(*rows, *shape)
     if not np.isfinite(found).all():
         raise OverflowError(
             "an attribution is too large for float64; scale the weights or the inputs down"
@@ -218,7 +218,7 @@ def _mean_jacobian(network: Network, part: LinePartition) -> tuple[FloatArray, F
             error += np.tensordot(s_error[before : before + len(jump)], jump, 1)
             last = rows[-1:], bound[-1:]
         n_roundings = part.n_pieces + 8
-        error += FLOAT64.gamma(n_roundings) * (size + error) + n_roundings * _TINY
+        error += FLOAT64.gamma(n_roundings) * (size + error) + n_roundings * NORMAL
     return total, error
 
 

@@ -145,20 +145,53 @@ def test_rows_are_within_their_bounds() -> None:
     for level in range(3):
         face = np.arange(len(made.face_start[level]))
         for line in range(8):
-            rows = closely.rows(made, level, face, np.full(len(face), line))
-            for f in face.tolist():
-                # All three are to be multiplied by one positive number.
-                least, most = Fraction(0), None
-                for h, v, e, x in zip(
-                    rows.high[f], rows.low[f], rows.error[f], made.row(level, f, line), strict=True
-                ):
-                    value, error = _exact((h, v)), Fraction(e)
-                    if x == 0:
-                        assert abs(value) <= error
-                        continue
-                    low, high = sorted(((value - error) / x, (value + error) / x))
-                    least, most = max(least, low), high if most is None else min(most, high)
-                assert most is None or most >= least
+            _assert_rows_bounded(made, level, face, line)
+
+
+def _assert_rows_bounded(made: Provenance, level: int, face: np.ndarray, line: int) -> None:
+    rows = closely.rows(made, level, face, np.full(len(face), line))
+    for f in face.tolist():
+        # All three are to be multiplied by one positive number.
+        least, most = Fraction(0), None
+        for h, v, e, x in zip(
+            rows.high[f], rows.low[f], rows.error[f], made.row(level, f, line), strict=True
+        ):
+            value, error = _exact((h, v)), Fraction(e)
+            if x == 0:
+                assert abs(value) <= error
+                continue
+            low, high = sorted(((value - error) / x, (value + error) / x))
+            least, most = max(least, low), high if most is None else min(most, high)
+        assert most is None or most >= least
+
+
+def test_bounds_hold_where_slopes_make_values_underflow() -> None:
+    """What underflows behind a slope is brought back by the next weights."""
+    first = pr.network.Affine(np.array([[0.3, 0.7], [0.9, -0.4]]) * 2.0**990, np.zeros(2))
+    activation = pr.network.leaky_relu(2, 2.0**-922)
+    second = pr.network.Affine(np.array([[1.7, 0.3], [-0.6, 1.1]]) * 2.0**-150, np.zeros(2))
+    last = pr.network.Affine(np.ones((1, 2)), np.zeros(1))
+    relu = pr.network.relu(2)
+    part = pr.partition(
+        pr.Network((first, activation, second, relu, last), 2), (-3, 3), engine="exact"
+    )
+    made = _made(part)
+    for level in range(2):
+        face = np.arange(len(made.face_start[level]))
+        for line in range(2):
+            _assert_rows_bounded(made, level, face, line)
+
+
+def test_products_of_steps_too_large_for_float64_prove_nothing() -> None:
+    assert np.isnan(double_double.nearest(Fraction(10) ** 400)).all()
+    steps = (
+        pr.network.Affine(np.eye(2) * 1e200, np.zeros(2)),
+        pr.network.Affine(np.array([[1e200, 3e199], [3e199, -1e200]]), np.zeros(2)),
+        pr.network.relu(2),
+        pr.network.Affine(np.full((1, 2), 1e-300), np.zeros(1)),
+    )
+    part = assert_agrees(pr.Network(steps, 2), (-1, 1))
+    assert part.n_faces == 4
 
 
 def _near_concurrent(gap: float) -> list[tuple[np.ndarray, np.ndarray]]:

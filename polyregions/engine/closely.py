@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from polyregions.engine import double_double
+from polyregions.engine.crew import Crew
 from polyregions.engine.double_double import FLOOR, UU
 from polyregions.engine.kernels import UNDECIDED
 from polyregions.network import FloatArray, IntArray
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Run: TypeAlias = Callable[[int, Callable[[int, int], None], int], None]
 SignArray: TypeAlias = np.ndarray[Any, np.dtype[np.int8]]
 
+_ALONE: Run = Crew(1).run
 # Lines or vertices that are worked out at once.
 _BLOCK = 1 << 14
 
@@ -136,15 +139,13 @@ def _from_integers(triples: Sequence[Triple]) -> Doubled:
         bits = max(abs(int(v)) for v in triple).bit_length()
         scale = 1 << max(bits, 1)
         for i, v in enumerate(map(int, triple)):
-            high = v / scale
-            n, d = high.as_integer_ratio()
-            low = (v * d - n * scale) / (scale * d)
+            high, low = double_double.nearest(Fraction(v, scale))
             found.high[k, i], found.low[k, i] = high, low
             found.error[k, i] = 2 * UU * abs(high) + FLOOR * UU
     return found
 
 
-def vertices(made: Provenance, number: IntArray, run: Run | None = None) -> Doubled:
+def vertices(made: Provenance, number: IntArray, run: Run = _ALONE) -> Doubled:
     """Vertices as homogeneous points, with w > 0; NaN where that is not proven.
 
     `run` calls a function for ranges that cover all, maybe in several threads, as `Crew.run` does.
@@ -157,16 +158,12 @@ def vertices(made: Provenance, number: IntArray, run: Run | None = None) -> Doub
         with np.errstate(all="ignore"):
             double_double.meet(*pairs.parts, *(part[begin:end] for part in found.parts))
 
-    if run is None:
-        for begin in range(0, len(number), _BLOCK):
-            work(begin, min(begin + _BLOCK, len(number)))
-    else:
-        run(len(number), work, _BLOCK)
+    run(len(number), work, _BLOCK)
     return found
 
 
 def coordinates(
-    made: Provenance, number: IntArray, run: Run | None = None
+    made: Provenance, number: IntArray, run: Run = _ALONE
 ) -> tuple[FloatArray, FloatArray]:
     """Coordinates of vertices, (n, 2) float64, and bounds on their errors."""
     xy, error = np.empty((2, len(number), 2))

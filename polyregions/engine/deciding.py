@@ -311,7 +311,7 @@ def sharpen(
     first: int,
     window: Window,
     made: Provenance,
-    run: closely.Run | None = None,
+    run: closely.Run,
 ) -> None:
     """Work out anew, from vertex `first` on, where coordinates have loose bounds.
 

@@ -11,6 +11,8 @@ Both rest on operations that are not fused: kernels are compiled without ``fastm
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 
 from polyregions.engine.kernels import kernel
@@ -21,6 +23,15 @@ UU = U * U
 _SPLIT = 2.0**27 + 1
 # Sizes are at least this: with it the bounds cover what underflow loses.
 FLOOR = 2.0**-900
+
+
+def nearest(value: Fraction) -> tuple[float, float]:
+    """A fraction as a double-double; NaN if it is too large for float64."""
+    try:
+        high = float(value)
+    except OverflowError:
+        return np.nan, np.nan
+    return high, float(value - Fraction(high))
 
 
 @kernel
@@ -112,14 +123,14 @@ def lead_back(pieces, slopes, intercepts, wh, wl, bh, bl, gh, gl, size, c, hh, h
             if slope == 0.0:
                 continue
             sh, sl = multiply(gh[r, i], gl[r, i], slope, 0.0)
-            much = size[r, i] * abs(slope)
+            much = size[r, i] * abs(slope) + FLOOR
             ph, pl = multiply(sh, sl, bh[i], bl[i])
             c[r, 0], c[r, 1] = add(c[r, 0], c[r, 1], ph, pl)
-            c[r, 2] += much * abs(bh[i])
+            c[r, 2] += much * (abs(bh[i]) + FLOOR)
             for j in range(m):
                 ph, pl = multiply(sh, sl, wh[i, j], wl[i, j])
                 hh[r, j], hl[r, j] = add(hh[r, j], hl[r, j], ph, pl)
-                into[r, j] += much * abs(wh[i, j])
+                into[r, j] += much * (abs(wh[i, j]) + FLOOR)
 
 
 # -- points ------------------------------------------------------------------------------------

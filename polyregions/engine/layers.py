@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from flint import fmpz_mat
 
+from polyregions.engine.double_double import nearest
 from polyregions.engine.program import IntegerSegment
 from polyregions.engine.segments import Segment, Switching, cut
 from polyregions.float64 import LEAST, TINY, U
@@ -136,13 +137,8 @@ class Layer:
         if self.is_exact:
             return self.weight, np.zeros_like(self.weight), self.bias, np.zeros_like(self.bias)
         *rows, (*_, scale) = self.matrix.tolist()
-        exact = [[Fraction(int(v), int(scale)) for v in row] for row in rows]
-        high = np.array([[float(v) for v in row] for row in exact])
-        rest = (
-            (v - Fraction(float(h)) for v, h in zip(*both, strict=True))
-            for both in zip(exact, high, strict=True)
-        )
-        low = np.array([[float(v) for v in row] for row in rest])
+        pairs = [[nearest(Fraction(int(v), int(scale))) for v in row] for row in rows]
+        high, low = np.moveaxis(np.array(pairs), -1, 0)
         parts = high[:, :-1], low[:, :-1], high[:, -1], low[:, -1]
         weight, weight_low, bias, bias_low = map(np.ascontiguousarray, parts)
         return weight, weight_low, bias, bias_low
